@@ -1,0 +1,429 @@
+// The arena: one shared WebAssembly.Memory, and the only declaration of what lies where in it.
+//
+// This file is read by four languages. It is TypeScript for the controller, AssemblyScript for the
+// workers, and native/build.rs turns it into Rust and C. So it holds nothing but comments and
+//
+//     export const NAME: u32 = <integers, earlier names, + - * << |>;
+//
+// No division, no 64-bit values, no imports. A doc comment stands directly above its constant.
+//
+//   0          4096        (from here on the regions' places depend on the configuration; the header
+//   ├─ unused ─┼─ header ─  holds their addresses)
+//              │
+//              ├─ interfaces   one line each                    writer: controller
+//              ├─ pools        one line each, the table cells   writer: controller
+//              ├─ backends     one line each, by backend id     writer: controller
+//              ├─ queues       FILL, COMPLETION and their lock  writer: see QUEUE_*
+//              ├─ workers      control block, ports, batch      writer: see WORKER_*
+//              ├─ free lists   one per worker                   writer: its worker
+//              ├─ counters     one block per worker             writer: its worker
+//              ├─ journals     one ring per worker, optional    writer: its worker
+//              ├─ rings        the kernel's and our own         writer: the two ends of each
+//              ├─ tables       the table heap                   writer: controller
+//              ├─ conntrack    256 shards of 64-byte lines      writer: each shard's owner
+//              └─ frames       packet buffers, the UMEM         writer: whoever holds the frame
+
+/** Raised whenever a constant here changes meaning; a binary built from another layout refuses to run. */
+export const LAYOUT_VERSION: u32 = 1;
+/** First word of the header: "GWAY" read as a little-endian number. */
+export const MAGIC: u32 = 0x59415747;
+
+/** Bytes of a cache line: every record below is a multiple, so that no line has two writers. */
+export const LINE: u32 = 64;
+/** Bytes of a page of the operating system: rings and frames start on one. */
+export const PAGE: u32 = 4096;
+
+// ── Limits ───────────────────────────────────────────────────────────────────────────────────────
+
+/** The flow space is cut into this many shards; each is owned by one worker. */
+export const SHARDS: u32 = 256;
+/** Most packets that one pass of the pipeline takes. */
+export const BATCH: u32 = 64;
+export const MAX_WORKERS: u32 = 32;
+/** Ports of one worker: its sockets, hand-off rings and probes. */
+export const MAX_PORTS: u32 = 64;
+export const MAX_INTERFACES: u32 = 16;
+/** (interface, queue) pairs with a FILL and a COMPLETION ring. */
+export const MAX_QUEUES: u32 = 64;
+/** Backend ids are 16 bits wide and 0 means none. */
+export const MAX_BACKENDS: u32 = 65535;
+/** Services are numbered in 16 bits of the flow key. */
+export const MAX_SERVICES: u32 = 65535;
+export const MAX_VIPS: u32 = 4096;
+export const MAX_POOLS: u32 = 4096;
+/** Bytes in front of a received packet, room for a tunnel's headers: the kernel's XDP_PACKET_HEADROOM. */
+export const HEADROOM: u32 = 256;
+
+// ── Header: one page, written by the controller ──────────────────────────────────────────────────
+
+export const HEADER: u32 = PAGE;
+export const HEADER_MAGIC: u32 = HEADER;
+export const HEADER_VERSION: u32 = HEADER + 4;
+export const HEADER_ARENA_BYTES: u32 = HEADER + 8;
+export const HEADER_WORKER_COUNT: u32 = HEADER + 12;
+/** Addresses of the regions. */
+export const HEADER_INTERFACES: u32 = HEADER + 16;
+export const HEADER_POOLS: u32 = HEADER + 20;
+export const HEADER_BACKENDS: u32 = HEADER + 24;
+export const HEADER_QUEUES: u32 = HEADER + 28;
+export const HEADER_WORKERS: u32 = HEADER + 32;
+export const HEADER_FREE_LISTS: u32 = HEADER + 36;
+export const HEADER_COUNTERS: u32 = HEADER + 40;
+/** 0 when no journal is kept. */
+export const HEADER_JOURNALS: u32 = HEADER + 44;
+export const HEADER_RINGS: u32 = HEADER + 48;
+export const HEADER_TABLES: u32 = HEADER + 52;
+export const HEADER_CONNTRACK: u32 = HEADER + 56;
+export const HEADER_FRAMES: u32 = HEADER + 60;
+/** Sizes. */
+export const HEADER_POOL_COUNT: u32 = HEADER + 64;
+export const HEADER_BACKEND_CAPACITY: u32 = HEADER + 68;
+export const HEADER_QUEUE_COUNT: u32 = HEADER + 72;
+export const HEADER_FREE_LIST_BYTES: u32 = HEADER + 76;
+export const HEADER_COUNTERS_BYTES: u32 = HEADER + 80;
+/** Records that each journal holds: a power of two. */
+export const HEADER_JOURNAL_RECORDS: u32 = HEADER + 84;
+export const HEADER_TABLES_BYTES: u32 = HEADER + 88;
+/** Lines of each conntrack shard: a power of two, at least 256 so that a match is exact (see hash.ts). */
+export const HEADER_SHARD_LINES: u32 = HEADER + 92;
+export const HEADER_FRAME_COUNT: u32 = HEADER + 96;
+/** Bytes of a frame: 2048 or 4096. */
+export const HEADER_FRAME_BYTES: u32 = HEADER + 100;
+export const HEADER_INTERFACE_COUNT: u32 = HEADER + 104;
+/** Four 64-bit words keying the connection table; private to this machine. */
+export const HEADER_SECRET: u32 = HEADER + 128;
+/** One 64-bit word keying the lookup tables' flow hash; the same on every machine of the fleet. */
+export const HEADER_SEED: u32 = HEADER + 160;
+/** Outer source address of tunnels: IPv4 (4 bytes, network order) and IPv6 (16 bytes). */
+export const HEADER_SOURCE_V4: u32 = HEADER + 168;
+export const HEADER_SOURCE_V6: u32 = HEADER + 176;
+/** Timeouts in milliseconds, four words indexed by the FLOW_* state. */
+export const HEADER_TIMEOUTS: u32 = HEADER + 192;
+/** Line of its own: the publication epoch, and the address of the published services block. */
+export const HEADER_EPOCH: u32 = HEADER + 256;
+export const HEADER_SERVICES: u32 = HEADER + 260;
+/** Line of its own: 1 asks every worker to drain and return. */
+export const HEADER_STOP: u32 = HEADER + 320;
+/** Owner of each shard, one byte each. */
+export const HEADER_SHARD_OWNERS: u32 = HEADER + 384;
+export const HEADER_END: u32 = HEADER + PAGE;
+
+// ── Interfaces ───────────────────────────────────────────────────────────────────────────────────
+
+export const INTERFACE_BYTES: u32 = LINE;
+/** MAC address, six bytes in wire order. */
+export const INTERFACE_MAC: u32 = 0;
+/** Most bytes of an IP packet that the interface sends. */
+export const INTERFACE_MTU: u32 = 8;
+/** The kernel's ifindex; 0 for an interface that exists in memory only. */
+export const INTERFACE_INDEX: u32 = 12;
+
+// ── Pools: the cells through which lookup tables are published ───────────────────────────────────
+
+export const POOL_BYTES: u32 = LINE;
+/** Address of the pool's lookup table in the table heap. Swapped with one atomic store. */
+export const POOL_TABLE: u32 = 0;
+
+// ── Lookup table: a block of the table heap, immutable once published ────────────────────────────
+
+/** Number of slots; 0 when the pool has no usable backend. */
+export const TABLE_SIZE: u32 = 0;
+export const TABLE_ALGORITHM: u32 = 4;
+/** Backend ids, 16 bits per slot. */
+export const TABLE_SLOTS: u32 = LINE;
+
+/** Slot = high word of (flow hash × size). */
+export const ALGORITHM_MAGLEV: u32 = 0;
+
+// ── Services: a block of the table heap, immutable once published ────────────────────────────────
+//
+//   header line │ hash slots, 32 bytes each, linear probing │ VIP records, one line each
+//
+// A service is one (address, protocol, port) of a VIP. Its number is part of the flow key.
+
+/** Number of hash slots − 1. */
+export const SERVICES_MASK: u32 = 0;
+/** Offset of the VIP records from the block's start. */
+export const SERVICES_VIPS: u32 = 4;
+export const SERVICES_VIP_COUNT: u32 = 8;
+export const SERVICES_SLOTS: u32 = LINE;
+
+export const SERVICE_BYTES: u32 = 32;
+/** Address in network order: 16 bytes; IPv4 takes the first four and the others are zero. */
+export const SERVICE_ADDRESS: u32 = 0;
+/** Port in network order, as two bytes; 0 for the protocols without ports. */
+export const SERVICE_PORT: u32 = 16;
+/** IP protocol number. */
+export const SERVICE_PROTOCOL: u32 = 18;
+/** 4 or 6; 0 marks an empty hash slot. */
+export const SERVICE_FAMILY: u32 = 19;
+/** Number of the service, from 1. */
+export const SERVICE_NUMBER: u32 = 20;
+/** Index of its VIP record. */
+export const SERVICE_VIP: u32 = 22;
+
+export const VIP_BYTES: u32 = LINE;
+/** Index of the VIP, for its counters. */
+export const VIP_INDEX: u32 = 0;
+/** Address of the pool record. */
+export const VIP_POOL: u32 = 4;
+/** FORWARD_* mode. */
+export const VIP_FORWARD: u32 = 8;
+/** Outer TTL or hop limit of tunnels. */
+export const VIP_TTL: u32 = 9;
+/** VIP_FLAG_* bits. */
+export const VIP_FLAGS: u32 = 10;
+
+/** The balancer answers echo requests to the VIP. */
+export const VIP_FLAG_ECHO: u32 = 1;
+
+export const FORWARD_L2: u32 = 1;
+export const FORWARD_GRE: u32 = 2;
+
+// ── Backends ─────────────────────────────────────────────────────────────────────────────────────
+
+export const BACKEND_BYTES: u32 = LINE;
+/** One 64-bit word, replaced atomically: MAC of the next hop (six bytes in wire order) | interface << 48 | resolved << 56. */
+export const BACKEND_NEXT_HOP: u32 = 0;
+/** BACKEND_STATE_*. */
+export const BACKEND_STATE: u32 = 8;
+/** 4 or 6. */
+export const BACKEND_FAMILY: u32 = 12;
+/** Address in network order, 16 bytes; IPv4 takes the first four. */
+export const BACKEND_ADDRESS: u32 = 16;
+
+export const BACKEND_STATE_FREE: u32 = 0;
+/** In the tables. */
+export const BACKEND_STATE_ACTIVE: u32 = 1;
+/** Keeps its flows, gets no new ones. */
+export const BACKEND_STATE_DRAINING: u32 = 2;
+/** A hit on it counts as a miss. */
+export const BACKEND_STATE_DEAD: u32 = 3;
+
+// ── Rings ────────────────────────────────────────────────────────────────────────────────────────
+//
+// Every packet ring has the layout of the kernel's AF_XDP rings (Documentation/networking/af_xdp.rst):
+// free-running 32-bit producer and consumer indices, a flags word, and a power-of-two array of
+// descriptors. The kernel places those four where it likes, so a ring is described by RING_* below;
+// rings of our own are laid out by MEMORY_RING_*.
+
+/** A ring's description: four addresses and the mask. */
+export const RING_BYTES: u32 = 20;
+export const RING_PRODUCER: u32 = 0;
+export const RING_CONSUMER: u32 = 4;
+export const RING_FLAGS: u32 = 8;
+export const RING_DESCRIPTORS: u32 = 12;
+export const RING_MASK: u32 = 16;
+
+/** struct xdp_desc of RX and TX: address u64 (offset into the frames), length u32, options u32. */
+export const PACKET_DESCRIPTOR_BYTES: u32 = 16;
+/** FILL and COMPLETION hold bare u64 addresses. */
+export const FRAME_DESCRIPTOR_BYTES: u32 = 8;
+
+/** Our own rings: producer, consumer and flags on a line each, then the descriptors. */
+export const MEMORY_RING_PRODUCER: u32 = 0;
+export const MEMORY_RING_CONSUMER: u32 = LINE;
+export const MEMORY_RING_FLAGS: u32 = LINE * 2;
+export const MEMORY_RING_DESCRIPTORS: u32 = LINE * 3;
+
+/** Flag of TX and FILL: the kernel wants a system call (XDP_RING_NEED_WAKEUP). */
+export const RING_NEED_WAKEUP: u32 = 1;
+
+// ── Queues: FILL and COMPLETION of one (interface, queue), shared by all workers ─────────────────
+
+export const QUEUE_BYTES: u32 = LINE * 3;
+/** First line: where the rings are. Writer: controller. */
+export const QUEUE_FILL: u32 = 0;
+export const QUEUE_COMPLETION: u32 = 20;
+/** Third line: the lock. Writer: its holder. 0 when free, else worker + 1. */
+export const QUEUE_LOCK: u32 = LINE * 2;
+/** Intent record, written before the work: INTENT_*, the ring index and the free count at its start, and the number of frames. */
+export const QUEUE_INTENT: u32 = LINE * 2 + 4;
+export const QUEUE_INTENT_INDEX: u32 = LINE * 2 + 8;
+export const QUEUE_INTENT_FREE: u32 = LINE * 2 + 12;
+export const QUEUE_INTENT_COUNT: u32 = LINE * 2 + 16;
+
+export const INTENT_NONE: u32 = 0;
+/** Moving frames from COMPLETION to the holder's free list. */
+export const INTENT_DRAIN: u32 = 1;
+/** Moving frames from the holder's free list to FILL. */
+export const INTENT_FILL: u32 = 2;
+
+// ── Workers ──────────────────────────────────────────────────────────────────────────────────────
+
+export const WORKER_BYTES: u32 = PAGE * 4;
+/** Line 0. Writer: controller, before the worker starts. */
+export const WORKER_PORT_COUNT: u32 = 0;
+/** Port by which each interface is reached: one byte per interface, 255 for none. */
+export const WORKER_EGRESS: u32 = 16;
+/** Line 1. Writer: the worker. The epoch that it has seen, or WORKER_OFFLINE while it is parked or gone. */
+export const WORKER_EPOCH: u32 = LINE;
+/** Passes of its loop so far, for the controller's heartbeat check. */
+export const WORKER_HEARTBEAT: u32 = LINE + 4;
+/** Frames on its free list. */
+export const WORKER_FREE_COUNT: u32 = LINE + 8;
+/** Packets of the batch in its hands, from WORKER_BATCH on. */
+export const WORKER_IN_HAND: u32 = LINE + 12;
+/** Lines 2 and 3. Writer: controller. Address of the hand-off ring to each worker, 0 for itself. */
+export const WORKER_HANDOFF: u32 = LINE * 2;
+/** Packet records of the batch in hand. Writer: the worker. */
+export const WORKER_BATCH: u32 = PAGE;
+/** Ports. Writer: controller, before the worker starts. */
+export const WORKER_PORTS: u32 = PAGE * 2;
+
+/** WORKER_EPOCH of a worker that holds no reference to any published block. */
+export const WORKER_OFFLINE: u32 = 0xffffffff;
+
+// ── Ports: the only way packets enter and leave ──────────────────────────────────────────────────
+
+export const PORT_BYTES: u32 = LINE * 2;
+/** RX ring, where packets come from. */
+export const PORT_RX: u32 = 0;
+/** TX ring; all zero for a port that only receives. */
+export const PORT_TX: u32 = 20;
+/** Address of the queue record that frames of this port belong to; 0 for a hand-off ring. */
+export const PORT_QUEUE: u32 = 40;
+/** Socket to kick after a push, or 0xffffffff. */
+export const PORT_SOCKET: u32 = 44;
+/** Index of the interface; 255 for a hand-off ring. */
+export const PORT_INTERFACE: u32 = 48;
+/** Second line. Writer: the worker. TX producer while a batch is pushed. */
+export const PORT_TX_PENDING: u32 = LINE;
+
+// ── Packet record: what the pipeline knows of one packet; also the journal's record ──────────────
+
+export const PACKET_BYTES: u32 = LINE;
+/** Address of the packet's first byte. */
+export const PACKET_START: u32 = 0;
+/** Bytes from there. */
+export const PACKET_LENGTH: u32 = 4;
+/** Flow key after mixing, 64 bits: chooses shard, line and fingerprint. */
+export const PACKET_KEY: u32 = 8;
+/** Address of its conntrack line. */
+export const PACKET_LINE: u32 = 16;
+/** Address of its VIP record; 0 when it is for no VIP. */
+export const PACKET_VIP: u32 = 20;
+/** Number of its service; 0 for none. */
+export const PACKET_SERVICE: u32 = 24;
+/** Backend id; 0 for none. */
+export const PACKET_BACKEND: u32 = 26;
+/** Flow hash of the lookup table, computed on a miss only. */
+export const PACKET_HASH: u32 = 28;
+/** Slot of the lookup table, on a miss only. */
+export const PACKET_SLOT: u32 = 32;
+/** Bytes of the IP packet by its own header. */
+export const PACKET_IP_LENGTH: u32 = 36;
+/** Offset of the IP header, and of the layer-4 header, from the start. */
+export const PACKET_L3: u32 = 38;
+export const PACKET_L4: u32 = 39;
+/** 4 or 6. */
+export const PACKET_FAMILY: u32 = 40;
+export const PACKET_PROTOCOL: u32 = 41;
+export const PACKET_TCP_FLAGS: u32 = 42;
+/** REASON_*. */
+export const PACKET_REASON: u32 = 43;
+/** TRACK_*: what the connection table did. */
+export const PACKET_TRACK: u32 = 44;
+/** Port by which it came. */
+export const PACKET_PORT: u32 = 45;
+/** Frame it lies in, as an offset into the frames region: stays when the packet's start moves. */
+export const PACKET_FRAME: u32 = 48;
+
+// ── Connection table ─────────────────────────────────────────────────────────────────────────────
+//
+//   0              14             28                                          56             63
+//   ├─ signature ──┼─ backend ────┼─ fingerprint ─────────────────────────────┼─ meta ───────┼─ away
+//   │  u16 × 7     │  u16 × 7     │  u32 × 7                                  │  u8 × 7      │  u8
+//
+// Way w is empty when its backend is 0. Meta is state << 6 | age. Bit w of away: the flow in way w has
+// its home in the neighbouring line (index ^ 1) and overflowed into this one.
+
+export const WAYS: u32 = 7;
+export const WAY_SIGNATURE: u32 = 0;
+export const WAY_BACKEND: u32 = 14;
+export const WAY_FINGERPRINT: u32 = 28;
+export const WAY_META: u32 = 56;
+export const LINE_AWAY: u32 = 63;
+
+export const FLOW_NEW: u32 = 0;
+export const FLOW_ESTABLISHED: u32 = 1;
+export const FLOW_CLOSING: u32 = 2;
+export const FLOW_UDP: u32 = 3;
+
+/** An age counts in 1/16 of its state's timeout, modulo 64. */
+export const AGE_PER_TIMEOUT: u32 = 16;
+export const AGE_BITS: u32 = 6;
+
+/** Not looked up. */
+export const TRACK_NONE: u32 = 0;
+/** Found in its home line, or in the neighbouring line. */
+export const TRACK_HIT: u32 = 1;
+export const TRACK_HIT_AWAY: u32 = 2;
+/** Not found; inserted into an empty way at home or next door, or in place of another flow. */
+export const TRACK_INSERTED: u32 = 3;
+export const TRACK_INSERTED_AWAY: u32 = 4;
+export const TRACK_EVICTED: u32 = 5;
+/** Its entry was expired or its backend dead, and was replaced. */
+export const TRACK_REPLACED: u32 = 6;
+
+// ── Counters: one block per worker, all 64 bits wide ─────────────────────────────────────────────
+
+/** One counter per REASON_*. */
+export const COUNTER_REASONS: u32 = 0;
+export const REASONS: u32 = 64;
+/** Single counters. */
+export const COUNTER_RECEIVED: u32 = REASONS * 8;
+export const COUNTER_RECEIVED_BYTES: u32 = COUNTER_RECEIVED + 8;
+export const COUNTER_BATCHES: u32 = COUNTER_RECEIVED + 16;
+export const COUNTER_HANDED: u32 = COUNTER_RECEIVED + 24;
+export const COUNTER_SWEPT: u32 = COUNTER_RECEIVED + 32;
+export const COUNTER_EXPIRED: u32 = COUNTER_RECEIVED + 40;
+export const COUNTER_EVICTED: u32 = COUNTER_RECEIVED + 48;
+export const COUNTER_TRAPS: u32 = COUNTER_RECEIVED + 56;
+/** Nanoseconds spent in passes that found packets. */
+export const COUNTER_BUSY_NS: u32 = COUNTER_RECEIVED + 64;
+export const COUNTER_KICKS: u32 = COUNTER_RECEIVED + 72;
+export const COUNTER_PARKS: u32 = COUNTER_RECEIVED + 80;
+export const COUNTER_JOURNAL_LOST: u32 = COUNTER_RECEIVED + 88;
+export const COUNTER_VIPS: u32 = COUNTER_RECEIVED + 256;
+/** Per VIP: packets, bytes. */
+export const COUNTER_VIP_BYTES: u32 = 16;
+export const COUNTER_BACKENDS: u32 = COUNTER_VIPS + MAX_VIPS * COUNTER_VIP_BYTES;
+/** Per backend id: packets, bytes, new flows, and the change in active flows (signed). */
+export const COUNTER_BACKEND_BYTES: u32 = 32;
+
+// ── Reasons: every packet gets exactly one (docs/verdicts.md) ────────────────────────────────────
+
+export const REASON_NONE: u32 = 0;
+/** Forwarded: found in the connection table. */
+export const REASON_HIT: u32 = 1;
+/** Forwarded: chosen by the lookup table. */
+export const REASON_NEW: u32 = 2;
+/** Replied. */
+export const REASON_ECHO: u32 = 8;
+/** Passed to the host. */
+export const REASON_NOT_IP: u32 = 12;
+export const REASON_NOT_VIP: u32 = 13;
+/** Dropped. */
+export const REASON_DROP: u32 = 16;
+export const REASON_TRUNCATED: u32 = 16;
+export const REASON_BAD_HEADER: u32 = 17;
+export const REASON_BAD_LENGTH: u32 = 18;
+export const REASON_TTL_EXPIRED: u32 = 19;
+export const REASON_FRAGMENT: u32 = 20;
+export const REASON_EXTENSION_HEADER: u32 = 21;
+export const REASON_ICMP_UNSUPPORTED: u32 = 22;
+export const REASON_NO_BACKEND: u32 = 23;
+export const REASON_UNRESOLVED: u32 = 24;
+export const REASON_TOO_BIG: u32 = 25;
+export const REASON_TX_FULL: u32 = 26;
+export const REASON_HANDOFF_FULL: u32 = 27;
+export const REASON_TRAPPED: u32 = 28;
+/** Not a verdict: the packet went to the worker that owns its shard, which gives one. */
+export const REASON_HANDED: u32 = 63;
+
+// ── Journal: a ring of packet records per worker ─────────────────────────────────────────────────
+
+export const JOURNAL_PRODUCER: u32 = 0;
+export const JOURNAL_CONSUMER: u32 = LINE;
+export const JOURNAL_RECORDS: u32 = LINE * 2;
