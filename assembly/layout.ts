@@ -419,6 +419,8 @@ export const REASON_TOO_BIG: u32 = 25;
 export const REASON_TX_FULL: u32 = 26;
 export const REASON_HANDOFF_FULL: u32 = 27;
 export const REASON_TRAPPED: u32 = 28;
+/** Given by a port, not by the pipeline: the packet is larger than a frame. */
+export const REASON_OVERSIZED: u32 = 29;
 /** Not a verdict: the packet went to the worker that owns its shard, which gives one. */
 export const REASON_HANDED: u32 = 63;
 
