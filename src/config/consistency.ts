@@ -1,0 +1,183 @@
+// What must hold between the parts of a configuration.
+import type { z } from "zod";
+import { MAX_BACKENDS, MAX_INTERFACES, MAX_POOLS, MAX_SERVICES, MAX_VIPS } from "../../assembly/layout.ts";
+import { addressFamily } from "./address.ts";
+import { isPrime, nextPrime } from "./prime.ts";
+import type { Config } from "./schema.ts";
+import { expectation } from "./suggest.ts";
+
+/** A configuration in which any part may be unknown, because it has an error of its own. */
+type Draft<T> = T extends (infer E)[]
+  ? (Draft<E> | undefined)[]
+  : T extends object
+    ? { [K in keyof T]?: Draft<T[K]> | undefined }
+    : T;
+
+type DraftConfig = Draft<Config>;
+type Path = (string | number)[];
+/** `key`: the issue is about the last key of the path rather than its value. */
+type Report = (path: Path, message: string, at?: "key") => void;
+
+/**
+ * Reports every inconsistency. Runs even when fields have errors of their own, on what is left, so that all errors
+ * come at once.
+ */
+export function checkConsistency(config: DraftConfig, context: z.core.$RefinementCtx<Config>): void {
+  const report: Report = (path, message, at) =>
+    context.addIssue({ code: "custom", path, message, params: { at } });
+  checkInterfaces(config, report);
+  checkWorkers(config, report);
+  checkPools(config, report);
+  checkVips(config, report);
+  checkServices(config, report);
+  checkTunnels(config, report);
+}
+
+/** Reports each repetition of a value, with the place of its first use. */
+function unique(values: readonly unknown[], report: (index: number, first: number) => void): void {
+  const seen = new Map<unknown, number>();
+  for (const [index, value] of values.entries()) {
+    if (value === undefined) continue;
+    const first = seen.get(value);
+    if (first === undefined) seen.set(value, index);
+    else report(index, first);
+  }
+}
+
+function checkInterfaces({ interfaces = [] }: DraftConfig, report: Report): void {
+  if (interfaces.length > MAX_INTERFACES)
+    report(["interfaces"], `${interfaces.length} interfaces are listed, expected at most ${MAX_INTERFACES}`);
+  unique(interfaces, (index) =>
+    report(
+      ["interfaces", index],
+      `${JSON.stringify(interfaces[index])} is listed twice, expected each interface once`,
+    ),
+  );
+}
+
+function checkWorkers({ workers }: DraftConfig, report: Report): void {
+  const cpus = workers?.cpus;
+  if (cpus === undefined) return;
+  if (cpus.length === 0)
+    report(["workers", "cpus"], "is an empty list, expected a CPU for each worker, or no such key");
+  unique(cpus, (index) =>
+    report(["workers", "cpus", index], `CPU ${cpus[index]} is listed twice, expected one worker per CPU`),
+  );
+  const count = workers?.count;
+  if (typeof count === "number" && cpus.length > 0 && cpus.length < count)
+    report(
+      ["workers", "cpus"],
+      `${cpus.length} CPUs are listed for ${count} workers, expected one for each worker, or count: auto`,
+    );
+}
+
+function checkPools({ pools = {} }: DraftConfig, report: Report): void {
+  const names = Object.keys(pools);
+  if (names.length > MAX_POOLS)
+    report(["pools"], `${names.length} pools are given, expected at most ${MAX_POOLS}`);
+  let total = 0;
+  for (const name of names) {
+    // Starting with a letter keeps the order of the file: JavaScript moves integer keys to the front.
+    if (!/^[a-z][!-~]{0,254}$/i.test(name))
+      report(
+        ["pools", name],
+        `${JSON.stringify(name)} is not a pool's name, expected a letter and up to 254 visible ASCII characters`,
+        "key",
+      );
+    const { tableSize, backends = [] } = pools[name] ?? {};
+    if (tableSize !== undefined && !isPrime(tableSize))
+      report(
+        ["pools", name, "tableSize"],
+        `${tableSize} is not a prime, expected a prime such as ${nextPrime(tableSize)}`,
+      );
+    unique(
+      backends.map((backend) => backend?.name),
+      (index, first) =>
+        report(
+          ["pools", name, "backends", index, "name"],
+          `${JSON.stringify(backends[index]!.name)} is also the name of backends[${first}], expected a name of its own`,
+        ),
+    );
+    if (total <= MAX_BACKENDS && total + backends.length > MAX_BACKENDS)
+      report(
+        ["pools", name, "backends"],
+        `there are more than ${MAX_BACKENDS} backends from here on, expected at most ${MAX_BACKENDS} in all pools`,
+      );
+    total += backends.length;
+  }
+}
+
+function checkVips({ vips = [], pools = {} }: DraftConfig, report: Report): void {
+  if (vips.length > MAX_VIPS)
+    report(["vips"], `${vips.length} VIPs are listed, expected at most ${MAX_VIPS}`);
+  unique(
+    vips.map((vip) => vip?.name),
+    (index, first) =>
+      report(
+        ["vips", index, "name"],
+        `${JSON.stringify(vips[index]!.name)} is also the name of vips[${first}], expected a name of its own`,
+      ),
+  );
+  const names = Object.keys(pools);
+  for (const [index, vip] of vips.entries()) {
+    if (vip?.pool === undefined || Object.hasOwn(pools, vip.pool)) continue;
+    const expected =
+      names.length === 0 ? "expected a pool, and there are none" : expectation(vip.pool, names);
+    report(["vips", index, "pool"], `there is no pool ${JSON.stringify(vip.pool)}, ${expected}`);
+  }
+}
+
+/** Each (address, protocol, port) belongs to one VIP, and the numbers of services suffice (docs/datapath.md §1). */
+function checkServices({ vips = [] }: DraftConfig, report: Report): void {
+  const owners = new Map<string, number>();
+  let full = false;
+  for (const [index, vip] of vips.entries()) {
+    if (vip?.address === undefined) continue;
+    const { address, port: ports = [] } = vip;
+    owners.set(`${address} echo`, index);
+    const protocols = vip.protocol === "any" ? ["tcp", "udp"] : vip.protocol ? [vip.protocol] : [];
+    for (const [at, port] of ports.entries()) {
+      if (port === undefined) continue;
+      for (const protocol of protocols) {
+        const service = `${address} ${protocol} port ${port}`;
+        const owner = owners.get(service);
+        if (owner === undefined) {
+          owners.set(service, index);
+          continue;
+        }
+        const other = owner === index ? "listed twice" : `already a service of vips[${owner}]`;
+        report(["vips", index, "port", at], `${service} is ${other}, expected each service once`);
+        break;
+      }
+    }
+    if (!full && owners.size > MAX_SERVICES) {
+      full = true;
+      report(
+        ["vips", index, "port"],
+        `there are more than ${MAX_SERVICES} services from here on, expected at most ${MAX_SERVICES}: ` +
+          "one for each address, and one for each port and protocol of each VIP",
+      );
+    }
+  }
+}
+
+/** A tunnel needs an outer source address of the backend's family. */
+function checkTunnels({ machine, vips = [], pools = {} }: DraftConfig, report: Report): void {
+  // A machine section that is itself broken says nothing about its addresses.
+  if (machine === undefined) return;
+  for (const [index, vip] of vips.entries()) {
+    if (vip?.forward !== "gre" || vip.pool === undefined || !Object.hasOwn(pools, vip.pool)) continue;
+    const missing = new Set<4 | 6>();
+    for (const backend of pools[vip.pool]?.backends ?? []) {
+      if (backend?.address === undefined) continue;
+      const family = addressFamily(backend.address);
+      const key = family === 4 ? "address" : "address6";
+      if (key in machine || missing.has(family)) continue;
+      missing.add(family);
+      report(
+        ["vips", index, "forward"],
+        `gre to ${backend.address} has no outer source address, expected machine.${key} to be set`,
+      );
+    }
+  }
+}

@@ -1,0 +1,185 @@
+// The configuration: types, defaults, documentation and validation, declared once. docs/configuration.md is
+// generated from the descriptions here. A default is written as a user would write it.
+import type { z } from "zod";
+import { BATCH, FORWARD_GRE, FORWARD_L2, MAX_INTERFACES, MAX_WORKERS } from "../../assembly/layout.ts";
+import { endpoint } from "./address.ts";
+import { checkConsistency } from "./consistency.ts";
+import {
+  boolean,
+  choice,
+  duration,
+  integer,
+  integerOf,
+  integerOrAuto,
+  interfaceName,
+  listOf,
+  mapOf,
+  name,
+  oneOrMore,
+  portNumber,
+  section,
+  socketPath,
+  unicastAddress,
+  unicastMac,
+  word64,
+} from "./values.ts";
+
+/** Timeouts go to the workers as 32-bit milliseconds; a week is far from that limit and longer than any use. */
+const timeout = () => duration(1000, 7 * 24 * 3_600_000, "from 1s to 168h");
+
+const machine = section({
+  name: name().prefault("guideway").describe("What this machine is called in logs, metrics and the fleet."),
+  address: unicastAddress(4)
+    .optional()
+    .describe("Outer source address of tunnels to IPv4 backends. Required for those."),
+  address6: unicastAddress(6)
+    .optional()
+    .describe("Outer source address of tunnels to IPv6 backends. Required for those."),
+  mac: unicastMac()
+    .prefault("02:bb:00:00:00:01")
+    .describe("Source MAC address where no interface is read: `replay`, `explain` and the like."),
+});
+
+const frames = section({
+  size: integerOf(2048, 4096)
+    .prefault(2048)
+    .describe(
+      "Bytes of a packet buffer, 256 of them headroom for tunnel headers. An MTU above 1770 needs 4096.",
+    ),
+  count: integerOrAuto(64, 1 << 20)
+    .prefault("auto")
+    .describe("Packet buffers of the machine. `auto` follows from interfaces, queues and workers."),
+});
+
+const workers = section({
+  count: integerOrAuto(1, MAX_WORKERS)
+    .prefault("auto")
+    .describe("Worker threads. `auto` is the number of `cpus`, or of the CPUs this process may use."),
+  cpus: listOf("CPU numbers", integer(0, 4095))
+    .optional()
+    .describe("CPUs to pin the workers to, one each, in order. Without it they are not pinned."),
+  batch: integer(1, BATCH).prefault(BATCH).describe("Most packets that a worker takes at once."),
+});
+
+const timeouts = section({
+  new: timeout().prefault("60s").describe("A TCP flow that has only been opened."),
+  established: timeout().prefault("15m").describe("A TCP flow that was acknowledged."),
+  closing: timeout().prefault("30s").describe("A TCP flow after FIN or RST."),
+  udp: timeout().prefault("30s").describe("A UDP flow."),
+});
+
+const conntrack = section({
+  flows: integer(1, 1 << 27)
+    .prefault(1 << 20)
+    .describe(
+      "Flows that the connection table has room for. Its size is a power of two, so there may be room for more.",
+    ),
+  timeouts: timeouts.prefault({}).describe("How long a flow is remembered after its last packet, by state."),
+});
+
+const hash = section({
+  seed: word64()
+    .prefault("0x5ca1ab1e")
+    .describe(
+      "Keys the choice of a backend for a new flow. The same on every machine of a fleet. Decimal or hexadecimal.",
+    ),
+});
+
+const backend = section({
+  name: name()
+    .optional()
+    .describe(
+      "Default: `address:port`, `[address]:port` for IPv6, or the address where there is no port. " +
+        "Unique in its pool. The lookup table is computed from the names, so a renamed backend moves flows.",
+    ),
+  address: unicastAddress().describe("Where the backend is."),
+  port: portNumber()
+    .optional()
+    .describe("Port of the service on the backend. The modes `l2` and `gre` leave a packet's port alone."),
+  weight: integer(0, 65535)
+    .prefault(1)
+    .describe("Share of new flows, relative to the other backends of the pool. 0 takes none."),
+  mac: unicastMac()
+    .optional()
+    .describe("MAC address of the backend, where neighbour resolution is not wanted."),
+}).transform(({ name, ...rest }) => ({ name: name ?? endpoint(rest.address, rest.port), ...rest }));
+
+/**
+ * The greatest prime below 2²⁴: a table of 32 MiB, with more than 100 slots for each of 65,535 backends.
+ */
+const MAX_TABLE_SIZE = 16_777_213;
+
+const pool = section({
+  algorithm: choice("maglev").prefault("maglev").describe("How a new flow finds its backend."),
+  tableSize: integer(2, MAX_TABLE_SIZE)
+    .prefault(65537)
+    .describe(
+      "Slots of the lookup table, a prime. At least 100 for each backend, or shares become uneven. " +
+        "Changing it moves flows. A slot takes 2 bytes, and a table is there twice while it is replaced.",
+    ),
+  backends: listOf("backends", backend).describe("The machines behind it."),
+});
+
+const vip = section({
+  name: name().describe("Unique. Commands, counters and logs name the VIP by it."),
+  address: unicastAddress().describe("The virtual address. Several VIPs may share one. Not a prefix yet."),
+  protocol: choice("tcp", "udp", "any").prefault("tcp").describe("`any` is `tcp` and `udp`."),
+  port: oneOrMore("a port from 1 to 65535, or a list of them", portNumber()).describe(
+    "A port, or a list of ports. Ranges and 0 for every port are not there yet.",
+  ),
+  pool: name().describe("The pool that its flows go to."),
+  forward: choice("l2", "gre")
+    .prefault("l2")
+    .describe(
+      "`l2` rewrites the MAC addresses: the backend is on the same segment. `gre` wraps the packet in GRE " +
+        "(RFC 2784): the backend may be anywhere. Either way the backend holds the virtual address on a loopback and " +
+        "answers the client directly.",
+    ),
+  tunnel: section({
+    ttl: integer(1, 255).prefault(64).describe("TTL or hop limit of the outer header."),
+  })
+    .prefault({})
+    .describe("What `gre` needs to know."),
+  echo: boolean().prefault(true).describe("Whether the balancer answers pings to the virtual address."),
+});
+
+const admin = section({
+  socket: socketPath()
+    .prefault("/run/guideway/admin.sock")
+    .describe("Unix socket that `status` and the other operating commands talk to."),
+});
+
+/** What a configuration file may say. Parse YAML with load.ts, which adds positions to the errors. */
+export const schema = section({
+  machine: machine.prefault({}).describe("This machine."),
+  interfaces: listOf(`up to ${MAX_INTERFACES} interface names`, interfaceName())
+    .prefault([])
+    .describe(
+      `AF_XDP devices, at most ${MAX_INTERFACES}: one, or two for a two-armed balancer. \`run\` needs at least one.`,
+    ),
+  frames: frames.prefault({}).describe("Packet buffers."),
+  workers: workers.prefault({}).describe("Threads that forward packets."),
+  conntrack: conntrack.prefault({}).describe("The connection table."),
+  hash: hash.prefault({}).describe("Keys of hash functions."),
+  pools: mapOf("pools by name", pool).describe(
+    "Pools of backends by name. A name starts with a letter. Each pool has one lookup table, which its VIPs share.",
+  ),
+  vips: listOf("VIPs", vip).describe("Virtual IP addresses, their services, and the pools behind them."),
+  admin: admin.prefault({}).describe("How this machine is operated."),
+}).superRefine(checkConsistency, { when: () => true });
+
+/**
+ * A valid configuration. Keys are those of the file, and every default is filled in. Durations are integers in
+ * milliseconds, addresses and MACs canonical text, `vips[].port` always a list, `hash.seed` a bigint below 2⁶⁴.
+ * The order of pools, backends, VIPs and ports is that of the file.
+ */
+export type Config = z.output<typeof schema>;
+export type PoolConfig = Config["pools"][string];
+export type BackendConfig = PoolConfig["backends"][number];
+export type VipConfig = Config["vips"][number];
+
+/** FORWARD_* of the arena for each `forward` of the configuration. */
+export const FORWARD_MODES: Readonly<Record<VipConfig["forward"], number>> = {
+  l2: FORWARD_L2,
+  gre: FORWARD_GRE,
+};

@@ -1,0 +1,39 @@
+import { nextPrime } from "./prime.ts";
+import type { Config } from "./schema.ts";
+
+/** Something odd about a valid configuration, at a key path. */
+export interface Warning {
+  path: (string | number)[];
+  message: string;
+}
+
+/** Slots per backend below which shares become visibly uneven (Maglev, NSDI 2016, §5.3). */
+const SLOTS_PER_BACKEND = 100;
+
+/** What is odd about a valid configuration, without positions. */
+export function findWarnings(config: Config): Warning[] {
+  const warnings: Warning[] = [];
+  if (config.vips.length === 0)
+    warnings.push({ path: ["vips"], message: "there are no VIPs: every packet is passed to the host" });
+  const used = new Set(config.vips.map((vip) => vip.pool));
+  for (const [name, { tableSize, backends }] of Object.entries(config.pools)) {
+    if (!used.has(name))
+      warnings.push({ path: ["pools", name], message: "no VIP uses this pool: it has no effect" });
+    const path = ["pools", name, "backends"];
+    const taking = backends.filter((backend) => backend.weight > 0).length;
+    if (backends.length === 0)
+      warnings.push({ path, message: "the pool is empty: new flows are dropped (no-backend)" });
+    else if (taking === 0)
+      warnings.push({ path, message: "all weights are 0: new flows are dropped (no-backend)" });
+    else if (taking === 1)
+      warnings.push({ path, message: "only one backend takes flows: nothing takes over when it fails" });
+    if (tableSize < SLOTS_PER_BACKEND * taking)
+      warnings.push({
+        path: ["pools", name, "tableSize"],
+        message:
+          `${tableSize} slots are few for ${taking} backends: shares become uneven. ` +
+          `Use at least ${SLOTS_PER_BACKEND} for each, such as ${nextPrime(SLOTS_PER_BACKEND * taking)}`,
+      });
+  }
+  return warnings;
+}
