@@ -90,6 +90,8 @@ export const HEADER_FRAME_COUNT: u32 = HEADER + 96;
 /** Bytes of a frame: 2048 or 4096. */
 export const HEADER_FRAME_BYTES: u32 = HEADER + 100;
 export const HEADER_INTERFACE_COUNT: u32 = HEADER + 104;
+/** Packets that one pass takes at most, up to BATCH. */
+export const HEADER_BATCH: u32 = HEADER + 108;
 /** Four 64-bit words keying the connection table; private to this machine. */
 export const HEADER_SECRET: u32 = HEADER + 128;
 /** One 64-bit word keying the lookup tables' flow hash; the same on every machine of the fleet. */
@@ -104,6 +106,8 @@ export const HEADER_EPOCH: u32 = HEADER + 256;
 export const HEADER_SERVICES: u32 = HEADER + 260;
 /** Line of its own: 1 asks every worker to drain and return. */
 export const HEADER_STOP: u32 = HEADER + 320;
+/** Clock in milliseconds as a 64-bit float when the controller dictates it (offline); 0 for real time. */
+export const HEADER_CLOCK: u32 = HEADER + 328;
 /** Owner of each shard, one byte each. */
 export const HEADER_SHARD_OWNERS: u32 = HEADER + 384;
 export const HEADER_END: u32 = HEADER + PAGE;
@@ -226,6 +230,9 @@ export const MEMORY_RING_CONSUMER: u32 = LINE;
 export const MEMORY_RING_FLAGS: u32 = LINE * 2;
 export const MEMORY_RING_DESCRIPTORS: u32 = LINE * 3;
 
+/** Descriptors of the ring by which one worker hands packets to another. */
+export const HANDOFF_ENTRIES: u32 = 1024;
+
 /** Flag of TX and FILL: the kernel wants a system call (XDP_RING_NEED_WAKEUP). */
 export const RING_NEED_WAKEUP: u32 = 1;
 
@@ -264,12 +271,16 @@ export const WORKER_HEARTBEAT: u32 = LINE + 4;
 export const WORKER_FREE_COUNT: u32 = LINE + 8;
 /** Packets of the batch in its hands, from WORKER_BATCH on. */
 export const WORKER_IN_HAND: u32 = LINE + 12;
+/** Bit per worker that was handed packets in the last pass and may have to be woken. */
+export const WORKER_WAKE: u32 = LINE + 16;
 /** Lines 2 and 3. Writer: controller. Address of the hand-off ring to each worker, 0 for itself. */
 export const WORKER_HANDOFF: u32 = LINE * 2;
 /** Packet records of the batch in hand. Writer: the worker. */
 export const WORKER_BATCH: u32 = PAGE;
 /** Ports. Writer: controller, before the worker starts. */
 export const WORKER_PORTS: u32 = PAGE * 2;
+/** Indices of the packets of the batch that missed, one byte each. Writer: the worker. */
+export const WORKER_MISSES: u32 = PAGE * 4 - LINE;
 
 /** WORKER_EPOCH of a worker that holds no reference to any published block. */
 export const WORKER_OFFLINE: u32 = 0xffffffff;
@@ -287,8 +298,9 @@ export const PORT_QUEUE: u32 = 40;
 export const PORT_SOCKET: u32 = 44;
 /** Index of the interface; 255 for a hand-off ring. */
 export const PORT_INTERFACE: u32 = 48;
-/** Second line. Writer: the worker. TX producer while a batch is pushed. */
+/** Second line. Writer: the worker. TX producer while a batch is pushed, and the consumer as last read. */
 export const PORT_TX_PENDING: u32 = LINE;
+export const PORT_TX_SEEN: u32 = LINE + 4;
 
 // ── Packet record: what the pipeline knows of one packet; also the journal's record ──────────────
 
@@ -335,7 +347,7 @@ export const PACKET_FRAME: u32 = 48;
 //   ├─ signature ──┼─ backend ────┼─ fingerprint ─────────────────────────────┼─ meta ───────┼─ away
 //   │  u16 × 7     │  u16 × 7     │  u32 × 7                                  │  u8 × 7      │  u8
 //
-// Way w is empty when its backend is 0. Meta is state << 6 | age. Bit w of away: the flow in way w has
+// Way w is empty when its backend is 0. Meta is state << AGE_BITS | age. Bit w of away: the flow in way w has
 // its home in the neighbouring line (index ^ 1) and overflowed into this one.
 
 export const WAYS: u32 = 7;
@@ -353,6 +365,7 @@ export const FLOW_UDP: u32 = 3;
 /** An age counts in 1/16 of its state's timeout, modulo 64. */
 export const AGE_PER_TIMEOUT: u32 = 16;
 export const AGE_BITS: u32 = 6;
+export const AGE_MASK: u32 = 63;
 
 /** Not looked up. */
 export const TRACK_NONE: u32 = 0;

@@ -1,0 +1,210 @@
+// The connection table: 256 shards of 64-byte lines with seven ways (the drawing is in layout.ts, the rules
+// are docs/datapath.md §3). A flow lives in its home line or, with its away bit set, in the neighbour.
+//
+// An entry is named by the address of its line plus its way: lines are 64 bytes, ways 0…6. 0 means none.
+// Every function here is called by the owner of the shard only.
+
+import { backends, counters } from "./instance";
+import { tickOf } from "./clock";
+import {
+  AGE_BITS, AGE_MASK, AGE_PER_TIMEOUT, BACKEND_BYTES, BACKEND_STATE, BACKEND_STATE_ACTIVE, BACKEND_STATE_DRAINING,
+  COUNTER_BACKENDS, COUNTER_BACKEND_BYTES, COUNTER_EVICTED, FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_NEW, FLOW_UDP,
+  LINE, LINE_AWAY, TRACK_EVICTED, TRACK_INSERTED, TRACK_INSERTED_AWAY, TRACK_REPLACED, WAYS, WAY_BACKEND, WAY_FINGERPRINT,
+  WAY_META,
+} from "./layout";
+import { fingerprintOf, signatureOf } from "./hash";
+import { PROTOCOL_UDP } from "./wire/ipv4";
+import { ACK, FIN, RST, SYN } from "./wire/tcp";
+
+const ALL_WAYS: u32 = (1 << WAYS) - 1;
+
+export function neighbour(line: usize): usize {
+  return line ^ LINE;
+}
+
+export function lineOfEntry(entry: usize): usize {
+  return entry & ~(<usize>LINE - 1);
+}
+
+function wayOf(entry: usize): u32 {
+  return <u32>entry & (LINE - 1);
+}
+
+function bitOf(way: u32): u32 {
+  return (<u32>1) << way;
+}
+
+/** Ways of a line, a bit each, whose flow has its home next door. */
+function awayOf(line: usize): u32 {
+  return load<u8>(line, LINE_AWAY);
+}
+
+function setAway(line: usize, ways: u32): void {
+  store<u8>(line, <u8>ways, LINE_AWAY);
+}
+
+export function backendOf(entry: usize): u32 {
+  return load<u16>(lineOfEntry(entry) + (wayOf(entry) << 1), WAY_BACKEND);
+}
+
+function setBackend(entry: usize, backend: u32): void {
+  store<u16>(lineOfEntry(entry) + (wayOf(entry) << 1), <u16>backend, WAY_BACKEND);
+}
+
+function metaOf(entry: usize): u32 {
+  return load<u8>(lineOfEntry(entry) + wayOf(entry), WAY_META);
+}
+
+export function stateOf(entry: usize): u32 {
+  return metaOf(entry) >>> AGE_BITS;
+}
+
+/** Ticks since the entry's last packet; exact, because the sweep leaves none unvisited for 64 ticks. */
+function elapsed(meta: u32): u32 {
+  return (tickOf(meta >>> AGE_BITS) - meta) & AGE_MASK;
+}
+
+export function isExpired(entry: usize): bool {
+  return elapsed(metaOf(entry)) > AGE_PER_TIMEOUT;
+}
+
+/** The way among `ways` (a bit each) whose entry has this key, or 0. */
+function matchAmong(line: usize, key: u64, ways: u32): usize {
+  let candidates = <u32>i16x8.bitmask(i16x8.eq(v128.load(line), i16x8.splat(<i16>signatureOf(key)))) & ways;
+  while (candidates != 0) {
+    const way = ctz(candidates);
+    if (
+      load<u32>(line + (way << 2), WAY_FINGERPRINT) == fingerprintOf(key) &&
+      load<u16>(line + (way << 1), WAY_BACKEND) != 0
+    ) return line + way;
+    candidates &= candidates - 1;
+  }
+  return 0;
+}
+
+/** The entry of a key in its home line, live or not, or 0. */
+export function matchHome(line: usize, key: u64): usize {
+  return matchAmong(line, key, ~awayOf(line) & ALL_WAYS);
+}
+
+/** The entry of a key that overflowed into the neighbour of its home line, live or not, or 0. */
+export function matchAway(line: usize, key: u64): usize {
+  const next = neighbour(line);
+  const away = awayOf(next);
+  return away == 0 ? 0 : matchAmong(next, key, away);
+}
+
+/** Whether a matching entry may be followed: not expired, and its backend takes packets. */
+export function isLive(entry: usize): bool {
+  const state = load<u32>(backends + backendOf(entry) * BACKEND_BYTES, BACKEND_STATE);
+  return (state == BACKEND_STATE_ACTIVE || state == BACKEND_STATE_DRAINING) && !isExpired(entry);
+}
+
+function setMeta(entry: usize, state: u32): void {
+  store<u8>(lineOfEntry(entry) + wayOf(entry), <u8>((state << AGE_BITS) | (tickOf(state) & AGE_MASK)), WAY_META);
+}
+
+/** Changes the count of flows that are active on a backend. */
+function countActive(backend: u32, by: i64): void {
+  const at = counters + COUNTER_BACKENDS + backend * COUNTER_BACKEND_BYTES + 24;
+  store<i64>(at, load<i64>(at) + by);
+}
+
+/** State after a packet, from the client's side alone. */
+function nextState(state: u32, tcpFlags: u32): u32 {
+  if (tcpFlags & (FIN | RST)) return FLOW_CLOSING;
+  const handshake = tcpFlags & (SYN | ACK);
+  if (handshake == SYN) return state == FLOW_CLOSING ? FLOW_NEW : state;
+  if (handshake == ACK) return state == FLOW_NEW ? FLOW_ESTABLISHED : state;
+  return state;
+}
+
+/** Notes a packet of a live flow: its state, and its age if that has changed. */
+export function touch(entry: usize, tcpFlags: u32): void {
+  const meta = metaOf(entry);
+  const state = meta >>> AGE_BITS;
+  if (state == FLOW_UDP) {
+    if (elapsed(meta) != 0) setMeta(entry, FLOW_UDP);
+    return;
+  }
+  const after = nextState(state, tcpFlags);
+  if (after == state) {
+    if (elapsed(meta) != 0) setMeta(entry, state);
+    return;
+  }
+  if (after == FLOW_CLOSING) countActive(backendOf(entry), -1);
+  else if (state == FLOW_CLOSING) countActive(backendOf(entry), 1);
+  setMeta(entry, after);
+}
+
+/** Empties a way. */
+export function remove(entry: usize): void {
+  const line = lineOfEntry(entry);
+  const backend = backendOf(entry);
+  if (stateOf(entry) != FLOW_CLOSING) countActive(backend, -1);
+  setBackend(entry, 0);
+  setAway(line, awayOf(line) & ~bitOf(wayOf(entry)));
+}
+
+/** The first empty or expired way of a line, or 0. */
+function freeWay(line: usize): usize {
+  for (let way: u32 = 0; way < WAYS; way++) {
+    const entry = line + way;
+    if (backendOf(entry) == 0 || isExpired(entry)) return entry;
+  }
+  return 0;
+}
+
+/** How gladly an entry is evicted: not established before established, then the oldest. */
+function eviction(entry: usize): u32 {
+  const meta = metaOf(entry);
+  return (meta >>> AGE_BITS == FLOW_ESTABLISHED ? 0 : 64) + elapsed(meta);
+}
+
+function victim(line: usize): usize {
+  let best: usize = line;
+  let most: u32 = 0;
+  for (let i: u32 = 0; i < 2 * WAYS; i++) {
+    const entry = i < WAYS ? line + i : neighbour(line) + (i - WAYS);
+    const score = eviction(entry) + 1;
+    if (score > most) {
+      most = score;
+      best = entry;
+    }
+  }
+  return best;
+}
+
+/**
+ * Enters a flow that has no live entry.
+ * @param stale its entry that is not live, or 0
+ * @returns TRACK_*
+ */
+export function insert(line: usize, key: u64, stale: usize, backend: u32, protocol: u32, tcpFlags: u32): u32 {
+  let entry = stale;
+  let track: u32 = TRACK_REPLACED;
+  if (entry == 0) {
+    entry = freeWay(line);
+    track = TRACK_INSERTED;
+    if (entry == 0) {
+      entry = freeWay(neighbour(line));
+      track = TRACK_INSERTED_AWAY;
+      if (entry == 0) {
+        entry = victim(line);
+        track = TRACK_EVICTED;
+        store<u64>(counters, load<u64>(counters, COUNTER_EVICTED) + 1, COUNTER_EVICTED);
+      }
+    }
+  }
+  if (backendOf(entry) != 0) remove(entry);
+  const at = lineOfEntry(entry);
+  const way = wayOf(entry);
+  const state: u32 = protocol == PROTOCOL_UDP ? FLOW_UDP : tcpFlags & (FIN | RST) ? FLOW_CLOSING : FLOW_NEW;
+  if (at != line) setAway(at, awayOf(at) | bitOf(way));
+  store<u16>(at + (way << 1), signatureOf(key));
+  store<u32>(at + (way << 2), fingerprintOf(key), WAY_FINGERPRINT);
+  setBackend(entry, backend);
+  if (state != FLOW_CLOSING) countActive(backend, 1);
+  setMeta(entry, state);
+  return track;
+}

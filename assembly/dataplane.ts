@@ -1,0 +1,8 @@
+// Entry of the data plane. The layout's constants are exported as globals, so that the controller can refuse
+// a binary that was compiled from another layout.
+
+export * from "./layout";
+export { abandon } from "./ports";
+export { serviceHash } from "./services";
+export { steer } from "./steer";
+export { attach, busy, park, run, settle } from "./worker";

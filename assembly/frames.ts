@@ -1,0 +1,117 @@
+// Frames: where free packet buffers live, and how they get back to the kernel.
+//
+//   state         in                                         moved by
+//   offered       a FILL ring                                whoever holds that queue's lock
+//   received      an RX ring                                 the kernel (or the port's other end)
+//   in hand       the batch of a worker                      that worker
+//   handed        a hand-off ring                            the worker that pushed it
+//   sending       a TX ring                                  the worker that pushed it
+//   sent          a COMPLETION ring                          the kernel (or the port's other end)
+//   free          the free list of a worker                  that worker, in passing: see recycle()
+//
+// A frame is in exactly one of them at any time. Free lists are transit: a worker passes what it has to the
+// FILL ring that has fewest, whatever interface the frame came from, so a frame received here and sent
+// there balances out. FILL and COMPLETION can hold all frames, so this never gets stuck.
+
+import {
+  INTENT_DRAIN, INTENT_FILL, INTENT_NONE, RING_NEED_WAKEUP, WORKER_FREE_COUNT,
+} from "./layout";
+import { block, frameBytes, freeList, portAt, portCount, queueAt, queueCount, self } from "./instance";
+import { Queue } from "./records";
+import { available, consumerIndex, frameSlot, occupied, producerIndex, publish, release } from "./ring";
+import { wake } from "./host";
+
+export function freeCount(): u32 {
+  return load<u32>(block, WORKER_FREE_COUNT);
+}
+
+export function setFreeCount(count: u32): void {
+  store<u32>(block, count, WORKER_FREE_COUNT);
+}
+
+/** Writes a frame at place `at` of the free list; it counts from the next setFreeCount on. */
+export function writeFree(at: u32, frame: u32): void {
+  store<u32>(freeList + (at << 2), frame);
+}
+
+/** Moves frames from the queue's COMPLETION ring to the free list. The lock is held. */
+function drain(queue: Queue): void {
+  const ring = queue.completion;
+  const count = available(ring);
+  if (count == 0) return;
+  const from = consumerIndex(ring);
+  const free = freeCount();
+  queue.intend(INTENT_DRAIN, from, free, count);
+  const descriptors = ring.descriptors;
+  const mask = ring.mask;
+  const base = ~(frameBytes - 1);
+  for (let i: u32 = 0; i < count; i++) {
+    writeFree(free + i, load<u32>(frameSlot(descriptors, mask, from + i)) & base);
+  }
+  setFreeCount(free + count);
+  release(ring, from + count);
+  queue.intend(INTENT_NONE, 0, 0, 0);
+}
+
+/** Moves `count` frames from the free list to the queue's FILL ring, newest first: they are warm. The lock is held. */
+function fill(queue: Queue, count: u32): void {
+  const ring = queue.fill;
+  const from = producerIndex(ring);
+  const free = freeCount();
+  queue.intend(INTENT_FILL, from, free, count);
+  const descriptors = ring.descriptors;
+  const mask = ring.mask;
+  for (let i: u32 = 0; i < count; i++) {
+    store<u64>(frameSlot(descriptors, mask, from + i), load<u32>(freeList + ((free - 1 - i) << 2)));
+  }
+  publish(ring, from + count);
+  setFreeCount(free - count);
+  queue.intend(INTENT_NONE, 0, 0, 0);
+}
+
+/** The queue whose FILL ring holds fewest frames. */
+function neediest(): u32 {
+  let best: u32 = 0;
+  let least: u32 = 0xffffffff;
+  for (let i: u32 = 0; i < queueCount; i++) {
+    const level = occupied(queueAt(i).fill);
+    if (level < least) {
+      least = level;
+      best = i;
+    }
+  }
+  return best;
+}
+
+/**
+ * Drains completions and refills. A queue that another worker is busy with is left to it: what stays on the
+ * free list goes with the next call.
+ * @returns whether the free list is empty and no completion is waiting
+ */
+export function recycle(): bool {
+  let clean = true;
+  const needy = queueCount > 1 ? neediest() : 0;
+  for (let i: u32 = 0; i < queueCount; i++) {
+    const queue = queueAt(i);
+    if (available(queue.completion) == 0 && (i != needy || freeCount() == 0)) continue;
+    if (!queue.tryLock(self)) {
+      clean = false;
+      continue;
+    }
+    drain(queue);
+    const count = freeCount();
+    if (i == needy && count != 0) fill(queue, count);
+    queue.unlock();
+  }
+  return clean && freeCount() == 0;
+}
+
+/** Asks the kernel to look at FILL rings again where its driver went to sleep over an empty one. */
+export function wakeFill(): void {
+  for (let i: u32 = 0; i < portCount; i++) {
+    const port = portAt(i);
+    if (port.queue == 0 || port.socket == 0xffffffff) continue;
+    const flags = changetype<Queue>(port.queue).fill.flags;
+    if (atomic.load<u32>(flags) & RING_NEED_WAKEUP) wake(port.socket);
+  }
+}

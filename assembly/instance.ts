@@ -1,0 +1,84 @@
+// What one instance (one worker) knows: the arena's addresses, read once, and its own clock.
+// These globals are per instance; everything shared lies in the arena.
+
+import {
+  HEADER_BACKENDS, HEADER_BATCH, HEADER_CONNTRACK, HEADER_COUNTERS, HEADER_COUNTERS_BYTES, HEADER_FRAMES, HEADER_FRAME_BYTES,
+  HEADER_FREE_LISTS, HEADER_FREE_LIST_BYTES, HEADER_INTERFACES, HEADER_JOURNALS, HEADER_JOURNAL_RECORDS,
+  HEADER_MAGIC, HEADER_QUEUES, HEADER_QUEUE_COUNT, HEADER_SECRET, HEADER_SEED, HEADER_SHARD_LINES, HEADER_VERSION,
+  HEADER_WORKERS, JOURNAL_RECORDS, LAYOUT_VERSION, LINE, MAGIC, PACKET_BYTES, PORT_BYTES, QUEUE_BYTES, WORKER_BATCH, WORKER_BYTES,
+  WORKER_PORTS, WORKER_PORT_COUNT,
+} from "./layout";
+import { Packet, Port, Queue } from "./records";
+
+/** Number of this worker. */
+export let self: u32 = 0;
+/** Its control block. */
+export let block: usize = 0;
+export let portCount: u32 = 0;
+export let queueCount: u32 = 0;
+/** Packets that one pass takes at most. */
+export let batch: u32 = 0;
+export let counters: usize = 0;
+export let freeList: usize = 0;
+/** 0 when no journal is kept. */
+export let journal: usize = 0;
+export let journalRecords: u32 = 0;
+
+export let interfaces: usize = 0;
+export let backends: usize = 0;
+export let queues: usize = 0;
+export let conntrack: usize = 0;
+export let shardLines: u32 = 0;
+export let frames: usize = 0;
+export let frameBytes: u32 = 0;
+
+export let secret0: u64 = 0;
+export let secret1: u64 = 0;
+export let seed: u64 = 0;
+
+/**
+ * Binds this instance to a worker's block of the arena.
+ * @returns the layout version it was compiled for, or 0 when the memory holds no arena of that version
+ */
+export function attach(worker: u32): u32 {
+  if (load<u32>(HEADER_MAGIC) != MAGIC || load<u32>(HEADER_VERSION) != LAYOUT_VERSION) return 0;
+  self = worker;
+  block = load<u32>(HEADER_WORKERS) + worker * WORKER_BYTES;
+  portCount = load<u32>(block, WORKER_PORT_COUNT);
+  queueCount = load<u32>(HEADER_QUEUE_COUNT);
+  batch = load<u32>(HEADER_BATCH);
+  counters = load<u32>(HEADER_COUNTERS) + worker * load<u32>(HEADER_COUNTERS_BYTES);
+  freeList = load<u32>(HEADER_FREE_LISTS) + worker * load<u32>(HEADER_FREE_LIST_BYTES);
+  journalRecords = load<u32>(HEADER_JOURNAL_RECORDS);
+  const journals = load<u32>(HEADER_JOURNALS);
+  journal = journals == 0 ? 0 : journals + worker * (JOURNAL_RECORDS + journalRecords * PACKET_BYTES);
+  interfaces = load<u32>(HEADER_INTERFACES);
+  backends = load<u32>(HEADER_BACKENDS);
+  queues = load<u32>(HEADER_QUEUES);
+  conntrack = load<u32>(HEADER_CONNTRACK);
+  shardLines = load<u32>(HEADER_SHARD_LINES);
+  frames = load<u32>(HEADER_FRAMES);
+  frameBytes = load<u32>(HEADER_FRAME_BYTES);
+  secret0 = load<u64>(HEADER_SECRET);
+  secret1 = load<u64>(HEADER_SECRET + 8);
+  seed = load<u64>(HEADER_SEED);
+  return LAYOUT_VERSION;
+}
+
+/** Packet record i of the batch in hand. */
+export function packetAt(i: u32): Packet {
+  return changetype<Packet>(block + WORKER_BATCH + i * PACKET_BYTES);
+}
+
+export function portAt(i: u32): Port {
+  return changetype<Port>(block + WORKER_PORTS + i * PORT_BYTES);
+}
+
+export function queueAt(i: u32): Queue {
+  return changetype<Queue>(queues + i * QUEUE_BYTES);
+}
+
+/** Address of conntrack line `index` of a shard. */
+export function lineAt(shard: u32, index: u32): usize {
+  return conntrack + ((shard * shardLines + index) * LINE);
+}

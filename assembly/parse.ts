@@ -1,0 +1,167 @@
+// Phase 1: from bytes to a flow. The rules and their order are docs/datapath.md §1; the XDP program
+// (native/bpf) applies the same ones when it decides what reaches the engine at all.
+//
+// Nothing is read before its length is known, and nothing beyond the packet's own end.
+
+import { flowKey4, flowKey6, lineOf, shardOf } from "./hash";
+import { lineAt } from "./instance";
+import {
+  REASON_BAD_HEADER, REASON_BAD_LENGTH, REASON_ECHO, REASON_EXTENSION_HEADER, REASON_FRAGMENT,
+  REASON_ICMP_UNSUPPORTED, REASON_NONE, REASON_NOT_IP, REASON_NOT_VIP, REASON_TRUNCATED, REASON_TTL_EXPIRED,
+  VIP_FLAG_ECHO,
+} from "./layout";
+import { Packet, Vip } from "./records";
+import { findService, serviceNumber, serviceVip, tailOf } from "./services";
+import * as ethernet from "./wire/ethernet";
+import * as icmp from "./wire/icmp";
+import * as ipv4 from "./wire/ipv4";
+import * as ipv6 from "./wire/ipv6";
+import * as tcp from "./wire/tcp";
+import * as udp from "./wire/udp";
+import * as vlan from "./wire/vlan";
+
+/** A packet goes to the connection table only with this reason; every other one is final. */
+export const TO_TRACK: u32 = REASON_NONE;
+
+/** Fills in a packet whose start and length are known. @returns REASON_NONE for a flow of a VIP */
+export function parse(packet: Packet): u32 {
+  const frame: usize = packet.start;
+  const length = packet.length;
+  if (length < ethernet.ETHERNET_BYTES) return REASON_TRUNCATED;
+  let l3 = ethernet.ETHERNET_BYTES;
+  let type = ethernet.etherType(frame);
+  if (type != ethernet.ETHERTYPE_IPV4 && vlan.isTag(type)) {
+    const deepest = ethernet.ETHERNET_BYTES + vlan.VLAN_DEPTH * vlan.VLAN_BYTES;
+    do {
+      l3 += vlan.VLAN_BYTES;
+      if (length < l3) return REASON_TRUNCATED;
+      type = ethernet.etherType(frame + l3 - ethernet.ETHERNET_BYTES);
+    } while (l3 < deepest && vlan.isTag(type));
+  }
+  packet.l3 = <u8>l3;
+  if (type == ethernet.ETHERTYPE_IPV4) return parseIpv4(packet, frame + l3, length - l3);
+  if (type == ethernet.ETHERTYPE_IPV6) return parseIpv6(packet, frame + l3, length - l3);
+  return REASON_NOT_IP;
+}
+
+/** @param room bytes of the frame from the IP header on */
+function parseIpv4(packet: Packet, ip: usize, room: u32): u32 {
+  if (room < ipv4.IPV4_BYTES) return REASON_TRUNCATED;
+  const header = ipv4.headerBytes(ip);
+  if (ipv4.version(ip) != 4 || header < ipv4.IPV4_BYTES) return REASON_BAD_HEADER;
+  if (room < header) return REASON_TRUNCATED;
+  const total = ipv4.totalLength(ip);
+  if (total < header || room < total) return REASON_BAD_LENGTH;
+  if (ipv4.ttl(ip) == 0) return REASON_TTL_EXPIRED;
+  const protocol = ipv4.protocol(ip);
+  packet.family = 4;
+  packet.protocol = <u8>protocol;
+  packet.ipLength = <u16>total;
+  packet.l4 = packet.l3 + <u8>header;
+  const destination: u64 = ipv4.destination(ip);
+  if (ipv4.isFragment(ip)) return addressRule(packet, destination, 0, ipv4.PROTOCOL_ICMP, REASON_FRAGMENT);
+  const l4 = ip + header;
+  const rest = total - header;
+  let ports: u32 = 0;
+  if (protocol == ipv4.PROTOCOL_TCP) {
+    const reason = parseTcp(packet, l4, rest);
+    if (reason != REASON_NONE) return reason;
+    ports = tcp.ports(l4);
+  } else if (protocol == ipv4.PROTOCOL_UDP) {
+    const reason = parseUdp(l4, rest);
+    if (reason != REASON_NONE) return reason;
+    ports = udp.ports(l4);
+  } else if (protocol == ipv4.PROTOCOL_ICMP) {
+    return parseIcmp(packet, l4, rest, destination, 0, ipv4.PROTOCOL_ICMP, icmp.ECHO_REQUEST_V4);
+  } else {
+    return REASON_NOT_VIP;
+  }
+  const service = findService(destination, 0, tailOf(ports >>> 16, protocol, 4));
+  if (service == 0) return REASON_NOT_VIP;
+  belongTo(packet, service);
+  setKey(packet, flowKey4(ipv4.source(ip), ports & 0xffff, packet.service));
+  return REASON_NONE;
+}
+
+/** @param room bytes of the frame from the IP header on */
+function parseIpv6(packet: Packet, ip: usize, room: u32): u32 {
+  if (room < ipv6.IPV6_BYTES) return REASON_TRUNCATED;
+  if (ipv6.version(ip) != 6) return REASON_BAD_HEADER;
+  const rest = ipv6.payloadLength(ip);
+  if (room - ipv6.IPV6_BYTES < rest) return REASON_BAD_LENGTH;
+  if (ipv6.hopLimit(ip) == 0) return REASON_TTL_EXPIRED;
+  const protocol = ipv6.nextHeader(ip);
+  packet.family = 6;
+  packet.protocol = <u8>protocol;
+  packet.ipLength = <u16>(ipv6.IPV6_BYTES + rest);
+  packet.l4 = packet.l3 + <u8>ipv6.IPV6_BYTES;
+  const destination0 = ipv6.destination0(ip);
+  const destination1 = ipv6.destination1(ip);
+  const l4 = ip + ipv6.IPV6_BYTES;
+  let ports: u32 = 0;
+  if (protocol == ipv4.PROTOCOL_TCP) {
+    const reason = parseTcp(packet, l4, rest);
+    if (reason != REASON_NONE) return reason;
+    ports = tcp.ports(l4);
+  } else if (protocol == ipv4.PROTOCOL_UDP) {
+    const reason = parseUdp(l4, rest);
+    if (reason != REASON_NONE) return reason;
+    ports = udp.ports(l4);
+  } else if (protocol == ipv6.NEXT_ICMPV6) {
+    return parseIcmp(packet, l4, rest, destination0, destination1, ipv6.NEXT_ICMPV6, icmp.ECHO_REQUEST_V6);
+  } else if (protocol == ipv6.NEXT_FRAGMENT) {
+    return addressRule(packet, destination0, destination1, ipv6.NEXT_ICMPV6, REASON_FRAGMENT);
+  } else if (ipv6.isExtension(protocol)) {
+    return addressRule(packet, destination0, destination1, ipv6.NEXT_ICMPV6, REASON_EXTENSION_HEADER);
+  } else {
+    return REASON_NOT_VIP;
+  }
+  const service = findService(destination0, destination1, tailOf(ports >>> 16, protocol, 6));
+  if (service == 0) return REASON_NOT_VIP;
+  belongTo(packet, service);
+  setKey(packet, flowKey6(ipv6.source0(ip), ipv6.source1(ip), ports & 0xffff, packet.service));
+  return REASON_NONE;
+}
+
+function parseTcp(packet: Packet, l4: usize, rest: u32): u32 {
+  if (rest < tcp.TCP_BYTES) return REASON_TRUNCATED;
+  const header = tcp.headerBytes(l4);
+  if (header < tcp.TCP_BYTES || rest < header) return REASON_BAD_HEADER;
+  packet.tcpFlags = <u8>tcp.flags(l4);
+  return REASON_NONE;
+}
+
+function parseUdp(l4: usize, rest: u32): u32 {
+  if (rest < udp.UDP_BYTES) return REASON_TRUNCATED;
+  const length = udp.length(l4);
+  return length < udp.UDP_BYTES || rest < length ? REASON_BAD_LENGTH : REASON_NONE;
+}
+
+function parseIcmp(
+  packet: Packet, l4: usize, rest: u32, address0: u64, address1: u64, protocol: u32, request: u32,
+): u32 {
+  const service = findService(address0, address1, tailOf(0, protocol, packet.family));
+  if (service == 0) return REASON_NOT_VIP;
+  belongTo(packet, service);
+  if (rest < icmp.ICMP_BYTES) return REASON_TRUNCATED;
+  const answers = (changetype<Vip>(packet.vip).flags & VIP_FLAG_ECHO) != 0;
+  return answers && icmp.typeCode(l4) == request ? REASON_ECHO : REASON_ICMP_UNSUPPORTED;
+}
+
+/** What cannot be told by its ports is dropped if it goes to an address of ours, and left alone if not. */
+function addressRule(packet: Packet, address0: u64, address1: u64, protocol: u32, reason: u32): u32 {
+  const service = findService(address0, address1, tailOf(0, protocol, packet.family));
+  if (service == 0) return REASON_NOT_VIP;
+  belongTo(packet, service);
+  return reason;
+}
+
+function belongTo(packet: Packet, service: usize): void {
+  packet.service = <u16>serviceNumber(service);
+  packet.vip = serviceVip(service);
+}
+
+function setKey(packet: Packet, key: u64): void {
+  packet.key = key;
+  packet.line = <u32>lineAt(shardOf(key), lineOf(key));
+}

@@ -1,0 +1,131 @@
+// The pipeline: a batch of packets in phases, so that cache misses of different packets overlap instead of
+// queueing up behind each other. Each phase is a loop of its own over the batch.
+//
+//   1 parse, find the service, hash        4 look the misses up in their tables
+//   2 touch every conntrack line           5 find again, insert
+//   3 match; list the misses               6 rewrite, send or free, count
+
+import { countForwarded, countReason } from "./counters";
+import { insert, isLive, matchAway, matchHome, touch, backendOf, lineOfEntry } from "./conntrack";
+import { replyEcho } from "./forward/echo";
+import { forward } from "./forward/forward";
+import { block, packetAt, self } from "./instance";
+import {
+  REASON_ECHO, REASON_HANDED, REASON_HIT, REASON_NEW, REASON_NONE, REASON_NOT_IP, REASON_NO_BACKEND, REASON_TX_FULL,
+  TRACK_HIT, TRACK_HIT_AWAY, WORKER_MISSES,
+} from "./layout";
+import { parse } from "./parse";
+import { commit, free, ownerOf, send } from "./ports";
+import { Packet } from "./records";
+import { choose } from "./tables";
+
+/** What phase 2 read: exported, so that the compiler keeps the reads. */
+export let touched: u64 = 0;
+
+/** Runs the batch in hand to its end. */
+export function process(count: u32): void {
+  const handed = classify(count);
+  touchLines(count);
+  const misses = match(count);
+  if (misses != 0) {
+    consult(misses);
+    enter(misses);
+  }
+  finish(count);
+  commit(count, handed);
+}
+
+/** Phase 1. @returns whether some packets belong to other workers */
+function classify(count: u32): bool {
+  let handed = false;
+  for (let i: u32 = 0; i < count; i++) {
+    const packet = packetAt(i);
+    let reason = parse(packet);
+    if (reason == REASON_NONE && ownerOf(packet.key) != self) {
+      reason = REASON_HANDED;
+      handed = true;
+    }
+    packet.reason = <u8>reason;
+  }
+  return handed;
+}
+
+/** Phase 2. Packets without a line read the arena's first, unused one. */
+function touchLines(count: u32): void {
+  let sum: u64 = 0;
+  for (let i: u32 = 0; i < count; i++) sum ^= load<u64>(packetAt(i).line);
+  touched = sum;
+}
+
+/** Follows an entry if it is live. */
+function follow(packet: Packet, entry: usize): bool {
+  if (entry == 0 || !isLive(entry)) return false;
+  packet.backend = <u16>backendOf(entry);
+  packet.reason = <u8>REASON_HIT;
+  packet.track = <u8>(lineOfEntry(entry) == packet.line ? TRACK_HIT : TRACK_HIT_AWAY);
+  touch(entry, packet.tcpFlags);
+  return true;
+}
+
+/** Phase 3. @returns the number of misses */
+function match(count: u32): u32 {
+  let misses: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) {
+    const packet = packetAt(i);
+    if (packet.reason != REASON_NONE) continue;
+    if (follow(packet, matchHome(packet.line, packet.key))) continue;
+    store<u8>(block + misses, <u8>i, WORKER_MISSES);
+    misses++;
+  }
+  return misses;
+}
+
+function missAt(i: u32): Packet {
+  return packetAt(load<u8>(block + i, WORKER_MISSES));
+}
+
+/** Phase 4. */
+function consult(misses: u32): void {
+  for (let i: u32 = 0; i < misses; i++) choose(missAt(i));
+}
+
+/** Phase 5. An earlier packet of the batch may have entered the flow meanwhile, or its entry be next door. */
+function enter(misses: u32): void {
+  for (let i: u32 = 0; i < misses; i++) {
+    const packet = missAt(i);
+    const line: usize = packet.line;
+    const home = matchHome(line, packet.key);
+    if (follow(packet, home)) continue;
+    const away = matchAway(line, packet.key);
+    if (follow(packet, away)) continue;
+    const backend: u32 = packet.backend;
+    if (backend == 0) {
+      packet.reason = <u8>REASON_NO_BACKEND;
+      continue;
+    }
+    const stale = home != 0 ? home : away;
+    packet.track = <u8>insert(line, packet.key, stale, backend, packet.protocol, packet.tcpFlags);
+    packet.reason = <u8>REASON_NEW;
+  }
+}
+
+/** Phase 6. */
+function finish(count: u32): void {
+  for (let i: u32 = 0; i < count; i++) {
+    const packet = packetAt(i);
+    let reason: u32 = packet.reason;
+    if (reason == REASON_HANDED) continue;
+    const found = reason;
+    if (reason < REASON_ECHO) {
+      const obstacle = forward(packet);
+      if (obstacle != REASON_NONE) reason = obstacle;
+    } else if (reason == REASON_ECHO) {
+      replyEcho(packet);
+    }
+    if (reason < REASON_NOT_IP && !send(packet)) reason = REASON_TX_FULL;
+    if (reason >= REASON_NOT_IP) free(packet);
+    else if (reason != REASON_ECHO) countForwarded(packet, found);
+    packet.reason = <u8>reason;
+    countReason(reason);
+  }
+}

@@ -1,0 +1,54 @@
+// Lookup of a service by (address, protocol, port): a small open-addressing hash table that the controller
+// builds and publishes as one block (see layout.ts).
+
+import {
+  HEADER_SERVICES, SERVICES_MASK, SERVICES_SLOTS, SERVICES_VIPS, SERVICE_BYTES, SERVICE_FAMILY, SERVICE_NUMBER,
+  SERVICE_PORT, SERVICE_VIP, VIP_BYTES,
+} from "./layout";
+
+const C: u64 = 0x0e9846af9b1a615d;
+
+/** The published block, as read at the start of the batch. */
+let services: usize = 0;
+
+/** Reads the published block's address; valid until the worker next shows its epoch. */
+export function refreshServices(): void {
+  services = atomic.load<u32>(HEADER_SERVICES);
+}
+
+/** Last four bytes of a service's key: port, protocol and family. @param port raw */
+export function tailOf(port: u32, protocol: u32, family: u32): u32 {
+  return port | (protocol << 16) | (family << 24);
+}
+
+/** Where the search for a key begins; the controller asks for it when it builds the block. */
+export function serviceHash(address0: u64, address1: u64, tail: u32): u32 {
+  let h = (address0 ^ (<u64>tail << 32)) * C;
+  h ^= h >>> 32;
+  return <u32>(((h ^ address1) * C) >>> 32);
+}
+
+/** Address of the service's hash slot, or 0. @param address0 first 8 bytes of the key's address, raw */
+export function findService(address0: u64, address1: u64, tail: u32): usize {
+  if (services == 0) return 0;
+  const mask = load<u32>(services, SERVICES_MASK);
+  let i = serviceHash(address0, address1, tail) & mask;
+  let slot: usize = services + SERVICES_SLOTS + i * SERVICE_BYTES;
+  while (load<u8>(slot, SERVICE_FAMILY) != 0) {
+    if (
+      load<u32>(slot, SERVICE_PORT) == tail && load<u64>(slot) == address0 && load<u64>(slot, 8) == address1
+    ) return slot;
+    i = (i + 1) & mask;
+    slot = services + SERVICES_SLOTS + i * SERVICE_BYTES;
+  }
+  return 0;
+}
+
+export function serviceNumber(slot: usize): u32 {
+  return load<u16>(slot, SERVICE_NUMBER);
+}
+
+/** Address of the VIP record of a service. */
+export function serviceVip(slot: usize): u32 {
+  return <u32>(services + load<u32>(services, SERVICES_VIPS) + load<u16>(slot, SERVICE_VIP) * VIP_BYTES);
+}

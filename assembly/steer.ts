@@ -1,0 +1,29 @@
+// What the XDP program does in front of the sockets, for ports without one: which shard gets a packet.
+
+import { flowKey4, flowKey6, shardOf } from "./hash";
+import { packetAt } from "./instance";
+import { PACKET_BYTES, REASON_DROP, REASON_NONE } from "./layout";
+import { parse } from "./parse";
+import * as ipv4 from "./wire/ipv4";
+import * as ipv6 from "./wire/ipv6";
+import { refreshServices } from "./services";
+
+/** Set in the result when the packet has a shard. */
+const STEERED: u32 = 0x100;
+
+/** @returns STEERED | shard for a packet of a VIP, else 0 */
+export function steer(start: u32, length: u32): u32 {
+  refreshServices();
+  const packet = packetAt(0);
+  memory.fill(changetype<usize>(packet), 0, PACKET_BYTES);
+  packet.start = start;
+  packet.length = length;
+  const reason = parse(packet);
+  if (reason == REASON_NONE) return STEERED | shardOf(packet.key);
+  if (packet.vip == 0) return 0;
+  const ip: usize = start + packet.l3;
+  const key = packet.family == 4
+    ? flowKey4(ipv4.source(ip), 0, packet.service)
+    : flowKey6(ipv6.source0(ip), ipv6.source1(ip), 0, packet.service);
+  return STEERED | shardOf(key);
+}

@@ -1,0 +1,87 @@
+// IPv4 header, RFC 791 §3.1.
+//
+//   0   1     2        4     6               8     9       10        12       16            20
+//   ├v/l┼ tos ┼ length ┼ id ─┼ flags offset ─┼ ttl ┼ proto ┼ checksum┼ source ┼ destination ┤
+
+import { replaceWord, sumHeader } from "./checksum";
+
+const VERSION_LENGTH: usize = 0;
+const TOS: usize = 1;
+const TOTAL_LENGTH: usize = 2;
+const FRAGMENT: usize = 6;
+const TTL: usize = 8;
+const PROTOCOL: usize = 9;
+const CHECKSUM: usize = 10;
+const SOURCE: usize = 12;
+const DESTINATION: usize = 16;
+
+export const IPV4_BYTES: u32 = 20;
+export const PROTOCOL_ICMP: u32 = 1;
+export const PROTOCOL_TCP: u32 = 6;
+export const PROTOCOL_UDP: u32 = 17;
+export const PROTOCOL_GRE: u32 = 47;
+/** Don't-fragment bit, raw. */
+const DONT_FRAGMENT: u32 = 0x0040;
+/** More-fragments bit and offset, raw. */
+const FRAGMENT_MASK: u32 = 0xff3f;
+
+// Every getter needs the 20 bytes of the fixed header.
+
+export function version(ip: usize): u32 {
+  return load<u8>(ip, VERSION_LENGTH) >>> 4;
+}
+/** Bytes of the header with its options. */
+export function headerBytes(ip: usize): u32 {
+  return (load<u8>(ip, VERSION_LENGTH) & 15) << 2;
+}
+export function tos(ip: usize): u32 {
+  return load<u8>(ip, TOS);
+}
+/** Bytes of the packet, header included. */
+export function totalLength(ip: usize): u32 {
+  return bswap<u16>(load<u16>(ip, TOTAL_LENGTH));
+}
+export function isFragment(ip: usize): bool {
+  return (load<u16>(ip, FRAGMENT) & FRAGMENT_MASK) != 0;
+}
+export function ttl(ip: usize): u32 {
+  return load<u8>(ip, TTL);
+}
+export function protocol(ip: usize): u32 {
+  return load<u8>(ip, PROTOCOL);
+}
+/** Raw. */
+export function source(ip: usize): u32 {
+  return load<u32>(ip, SOURCE);
+}
+/** Raw. */
+export function destination(ip: usize): u32 {
+  return load<u32>(ip, DESTINATION);
+}
+export function swapAddresses(ip: usize): void {
+  store<u64>(ip, rotr(load<u64>(ip, SOURCE), 32), SOURCE);
+}
+
+/**
+ * Writes a header without options: identification 0 and DF, an atomic datagram (RFC 6864 §4.1).
+ * @param source raw
+ * @param destination raw
+ */
+export function write(
+  ip: usize, tos: u32, totalLength: u32, ttl: u32, protocol: u32, source: u32, destination: u32,
+): void {
+  store<u32>(ip, 0x45 | (tos << 8) | (<u32>bswap<u16>(<u16>totalLength) << 16));
+  store<u32>(ip, DONT_FRAGMENT << 16, 4);
+  store<u32>(ip, ttl | (protocol << 8), TTL);
+  store<u32>(ip, source, SOURCE);
+  store<u32>(ip, destination, DESTINATION);
+  store<u16>(ip, <u16>sumHeader(ip), CHECKSUM);
+}
+
+/** Replaces the TTL and corrects the checksum. */
+export function setTtl(ip: usize, ttl: u32): void {
+  const before: u32 = load<u16>(ip, TTL);
+  const after = (before & 0xff00) | ttl;
+  store<u16>(ip, <u16>after, TTL);
+  store<u16>(ip, <u16>replaceWord(load<u16>(ip, CHECKSUM), before, after), CHECKSUM);
+}

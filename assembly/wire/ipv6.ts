@@ -1,0 +1,77 @@
+// IPv6 header, RFC 8200 §3.
+//
+//   0                        4         6      7           8             24               40
+//   ├ version class label ───┼ length ─┼ next ┼ hop limit ┼ source ─────┼ destination ───┤
+
+const VERSION_CLASS: usize = 0;
+const PAYLOAD_LENGTH: usize = 4;
+const NEXT_HEADER: usize = 6;
+const HOP_LIMIT: usize = 7;
+const SOURCE: usize = 8;
+const DESTINATION: usize = 24;
+
+export const IPV6_BYTES: u32 = 40;
+export const NEXT_HOP_BY_HOP: u32 = 0;
+export const NEXT_ROUTING: u32 = 43;
+export const NEXT_FRAGMENT: u32 = 44;
+export const NEXT_AUTHENTICATION: u32 = 51;
+export const NEXT_ICMPV6: u32 = 58;
+export const NEXT_DESTINATION: u32 = 60;
+export const NEXT_MOBILITY: u32 = 135;
+export const NEXT_HIP: u32 = 139;
+export const NEXT_SHIM6: u32 = 140;
+
+// Every getter needs the 40 bytes of the header.
+
+export function version(ip: usize): u32 {
+  return load<u8>(ip, VERSION_CLASS) >>> 4;
+}
+export function trafficClass(ip: usize): u32 {
+  return (bswap<u16>(load<u16>(ip, VERSION_CLASS)) >>> 4) & 0xff;
+}
+/** Bytes after the header. */
+export function payloadLength(ip: usize): u32 {
+  return bswap<u16>(load<u16>(ip, PAYLOAD_LENGTH));
+}
+export function nextHeader(ip: usize): u32 {
+  return load<u8>(ip, NEXT_HEADER);
+}
+export function hopLimit(ip: usize): u32 {
+  return load<u8>(ip, HOP_LIMIT);
+}
+export function setHopLimit(ip: usize, limit: u32): void {
+  store<u8>(ip, <u8>limit, HOP_LIMIT);
+}
+/** Halves of the addresses, raw. */
+export function source0(ip: usize): u64 {
+  return load<u64>(ip, SOURCE);
+}
+export function source1(ip: usize): u64 {
+  return load<u64>(ip, SOURCE + 8);
+}
+export function destination0(ip: usize): u64 {
+  return load<u64>(ip, DESTINATION);
+}
+export function destination1(ip: usize): u64 {
+  return load<u64>(ip, DESTINATION + 8);
+}
+export function swapAddresses(ip: usize): void {
+  const source = v128.load(ip, SOURCE);
+  v128.store(ip, v128.load(ip, DESTINATION), SOURCE);
+  v128.store(ip, source, DESTINATION);
+}
+/** Extension headers of the IANA registry that may stand in front of layer 4, the fragment header apart. */
+export function isExtension(next: u32): bool {
+  return next == NEXT_HOP_BY_HOP || next == NEXT_ROUTING || next == NEXT_AUTHENTICATION || next == NEXT_DESTINATION ||
+    next == NEXT_MOBILITY || next == NEXT_HIP || next == NEXT_SHIM6;
+}
+
+/** Writes a header with flow label 0. Addresses are given by where their 16 bytes lie. */
+export function write(
+  ip: usize, trafficClass: u32, payloadLength: u32, next: u32, hopLimit: u32, source: usize, destination: usize,
+): void {
+  store<u32>(ip, bswap<u32>((6 << 28) | (trafficClass << 20)));
+  store<u32>(ip, <u32>bswap<u16>(<u16>payloadLength) | (next << 16) | (hopLimit << 24), PAYLOAD_LENGTH);
+  v128.store(ip, v128.load(source), SOURCE);
+  v128.store(ip, v128.load(destination), DESTINATION);
+}

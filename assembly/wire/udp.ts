@@ -1,0 +1,18 @@
+// UDP header, RFC 768.
+//
+//   0        2             4        6          8
+//   ├ source ┼ destination ┼ length ┼ checksum ┤
+
+const PORTS: usize = 0;
+const LENGTH: usize = 4;
+
+export const UDP_BYTES: u32 = 8;
+
+/** Source port in the low, destination port in the high half, both raw. */
+export function ports(udp: usize): u32 {
+  return load<u32>(udp, PORTS);
+}
+/** Bytes of header and data. */
+export function length(udp: usize): u32 {
+  return bswap<u16>(load<u16>(udp, LENGTH));
+}

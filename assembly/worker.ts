@@ -1,0 +1,73 @@
+// A worker's side of its life, as the host drives it.
+//
+//   call       allowed when             does
+//   attach     once, first              binds the instance to a worker's block
+//   run        attached                 clock, sweep, then batches until the rings are empty
+//   settle     attached, rings empty    returns every frame; parks only follow a true
+//   park       attached                 shows "offline": no published block is referred to until the next run
+//   abandon    after run trapped        gives the batch in hand up
+
+import { setClock } from "./clock";
+import { add } from "./counters";
+import { recycle, wakeFill } from "./frames";
+import { attach as bind, block, self } from "./instance";
+import { COUNTER_BATCHES, COUNTER_BUSY_NS, COUNTER_PARKS, HEADER_EPOCH, WORKER_EPOCH, WORKER_HEARTBEAT, WORKER_OFFLINE } from "./layout";
+import { process } from "./pipeline";
+import { gather, kickAgain, openPorts } from "./ports";
+import { refreshServices } from "./services";
+import { sweep } from "./sweep";
+
+/** @returns the layout version, or 0 when the memory holds no arena of it */
+export function attach(worker: u32): u32 {
+  const version = bind(worker);
+  if (version != 0) openPorts();
+  return version;
+}
+
+/** Shows the epoch, then reads what is published: in this order, so that nothing read can be freed (src/dataplane/publication.ts). */
+function observe(): void {
+  const epoch = atomic.load<u32>(HEADER_EPOCH);
+  if (load<u32>(block, WORKER_EPOCH) != epoch) atomic.store<u32>(block + WORKER_EPOCH, epoch);
+  refreshServices();
+}
+
+/**
+ * Works until the ports are empty or `passes` batches are done.
+ * @param clockMs the clock, milliseconds
+ * @returns packets taken
+ */
+export function run(clockMs: f64, passes: u32): u32 {
+  if (setClock(<u64>clockMs)) sweep();
+  let total: u32 = 0;
+  let batches: u32 = 0;
+  while (batches < passes) {
+    observe();
+    const count = gather();
+    if (count == 0) break;
+    process(count);
+    recycle();
+    total += count;
+    batches++;
+  }
+  if (batches != 0) add(COUNTER_BATCHES, batches);
+  else recycle();
+  wakeFill();
+  store<u32>(block, load<u32>(block, WORKER_HEARTBEAT) + 1, WORKER_HEARTBEAT);
+  return total;
+}
+
+/** @returns whether every frame is back and nothing waits to be sent */
+export function settle(): bool {
+  const waiting = kickAgain();
+  return recycle() && !waiting;
+}
+
+export function park(): void {
+  add(COUNTER_PARKS, 1);
+  atomic.store<u32>(block + WORKER_EPOCH, WORKER_OFFLINE);
+}
+
+/** Accounts for time that passes with packets took. */
+export function busy(ns: f64): void {
+  add(COUNTER_BUSY_NS, <u64>ns);
+}
