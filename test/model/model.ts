@@ -1,0 +1,150 @@
+// The data path once more: a plain, slow, obvious implementation of docs/datapath.md, one packet at a time,
+// that shares no code with the engine. Where the two differ, one of them or the document is wrong.
+
+import { TRACK_HIT, TRACK_HIT_AWAY, TRACK_NONE } from "../../assembly/layout.ts";
+import { familyOf } from "./bytes.ts";
+import { Conntrack, type Track } from "./conntrack.ts";
+import { flowKey, slotOf, tableHash } from "./flowkey.ts";
+import { maglevTable } from "./maglev.ts";
+import { type Parsed, parse } from "./parse.ts";
+import { echoReply, encapsulate, withMacs } from "./rewrite.ts";
+import { Services } from "./services.ts";
+import type { BackendSetup, BackendState, ModelSetup } from "./setup.ts";
+
+export interface Outcome {
+  verdict: "forward" | "reply" | "pass" | "drop";
+  /** As the document writes it: hit, new, echo, not-ip, truncated, … */
+  reason: string;
+  /** Number of the service, or of the address service when an address rule or ICMP's asked for it; else 0. */
+  service: number;
+  vip: string | undefined;
+  backend: string | undefined;
+  /** The flow was in the connection table. */
+  tracked: boolean;
+  /** TRACK_*. */
+  track: number;
+  /** Flow key; 0 when there is no service. */
+  key: bigint;
+  /** Slot of the lookup table; on a miss only. */
+  slot?: number;
+  /** The frame that leaves; forward and reply only. */
+  out?: Uint8Array;
+}
+
+type Flow = Extract<Parsed, { step: "flow" }>;
+
+/** Bytes in front of a received packet, out of the frame's. */
+const HEADROOM = 256;
+
+export class Model {
+  readonly #setup: ModelSetup;
+  readonly #services: Services;
+  readonly #conntrack: Conntrack;
+  readonly #backends = new Map<number, BackendSetup>();
+  /** Backend ids in slot order, by pool. */
+  readonly #tables = new Map<string, number[]>();
+
+  constructor(setup: ModelSetup) {
+    this.#setup = setup;
+    this.#services = new Services(setup.vips);
+    const eager = setup.sweep === "eager";
+    const { shardLines, timeoutsMs } = setup;
+    this.#conntrack = new Conntrack({ shardLines, timeoutsMs, eager }, (id) => {
+      const state = this.#backends.get(id)?.state;
+      return state === "active" || state === "draining";
+    });
+    for (const pool of setup.pools) this.setTable(pool.name, pool.backends);
+  }
+
+  /** Changes what a hit on the backend means. The lookup tables stay until `setTable`. */
+  setBackendState(id: number, state: BackendState): void {
+    const backend = this.#backends.get(id);
+    if (!backend) throw new Error(`no backend ${id}`);
+    backend.state = state;
+  }
+
+  /** Changes the next hop of a backend; undefined: not resolved. */
+  setNextHop(id: number, mac: string | undefined): void {
+    const backend = this.#backends.get(id);
+    if (!backend) throw new Error(`no backend ${id}`);
+    if (mac === undefined) delete backend.mac;
+    else backend.mac = mac;
+  }
+
+  /** Swaps a pool's lookup table for one of the active backends in the list, and takes over their records. */
+  setTable(pool: string, backends: BackendSetup[]): void {
+    const tableSize = this.#setup.pools.find(({ name }) => name === pool)?.tableSize;
+    if (tableSize === undefined) throw new Error(`no pool ${pool}`);
+    for (const backend of backends) this.#backends.set(backend.id, { ...backend });
+    const active = backends.filter(({ state }) => state === "active");
+    this.#tables.set(pool, maglevTable(tableSize, active));
+  }
+
+  /** Backend ids of a pool in slot order; empty when the pool has none. */
+  table(pool: string): readonly number[] {
+    return this.#tables.get(pool) ?? [];
+  }
+
+  /** Entries of the connection table that count as the backend's active flows. */
+  activeFlows(id: number): number {
+    return this.#conntrack.activeFlows(id);
+  }
+
+  /** `clockMs` counts from any origin, and should not run backwards. */
+  process(packet: Uint8Array, clockMs: number): Outcome {
+    const outcome: Outcome = {
+      verdict: "drop",
+      reason: "oversized",
+      service: 0,
+      vip: undefined,
+      backend: undefined,
+      tracked: false,
+      track: TRACK_NONE,
+      key: 0n,
+    };
+    if (packet.length > this.#setup.frameBytes - HEADROOM) return outcome;
+    this.#conntrack.advance(clockMs);
+
+    const parsed = parse(packet, this.#services);
+    if (parsed.service && parsed.tuple) {
+      outcome.service = parsed.service.number;
+      outcome.vip = parsed.service.vip.name;
+      outcome.key = flowKey(this.#setup.secret, parsed.tuple, parsed.service.number);
+    }
+    if (parsed.step === "done") return { ...outcome, verdict: parsed.verdict, reason: parsed.reason };
+    if (parsed.step === "echo") {
+      return { ...outcome, verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
+    }
+    return { ...outcome, ...this.#forward(packet, parsed, outcome.key) };
+  }
+
+  #forward(packet: Uint8Array, flow: Flow, key: bigint): Partial<Outcome> {
+    const found = this.#conntrack.hit(key, flow.tcpFlags);
+    if (found) return this.#send(packet, flow, found, {});
+    const table = this.table(flow.service.vip.pool);
+    if (table.length === 0) return { verdict: "drop", reason: "no-backend" };
+    const slot = slotOf(tableHash(this.#setup.seed, flow.tuple), table.length);
+    return this.#send(packet, flow, this.#conntrack.insert(key, table[slot]!, flow.tcpFlags), { slot });
+  }
+
+  /** §5. The connection table has been written by now, whatever becomes of the packet. */
+  #send(packet: Uint8Array, flow: Flow, track: Track, chosen: { slot?: number }): Partial<Outcome> {
+    const backend = this.#backends.get(track.backend)!;
+    const tracked = track.track === TRACK_HIT || track.track === TRACK_HIT_AWAY;
+    const known = { ...chosen, backend: backend.name, tracked, track: track.track };
+    if (backend.mac === undefined) return { ...known, verdict: "drop", reason: "unresolved" };
+    const egress = this.#setup.interfaces[backend.interface ?? 0]!;
+    const { machine } = this.#setup;
+    const { vip } = flow.service;
+    let body: Uint8Array | undefined = packet;
+    if (vip.forward === "gre") {
+      const source = familyOf(backend.address) === 4 ? machine.address : machine.address6;
+      if (source === undefined) throw new Error(`the machine has no address to reach ${backend.address}`);
+      const tunnel = { source, destination: backend.address, ttl: vip.ttl, mtu: egress.mtu };
+      body = encapsulate(packet, flow.ip, tunnel);
+    }
+    if (!body) return { ...known, verdict: "drop", reason: "too-big" };
+    const out = withMacs(body, backend.mac, egress.mac);
+    return { ...known, verdict: "forward", reason: tracked ? "hit" : "new", out };
+  }
+}

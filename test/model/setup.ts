@@ -1,0 +1,165 @@
+// What the model is given, and how a configuration becomes it when everything is offline: docs/datapath.md §6,
+// with the names and defaults of design §7. The configuration arrives as a plain object; nothing is validated.
+
+import { addressBytes, familyOf, toHex } from "./bytes.ts";
+import type { Secret } from "./flowkey.ts";
+
+export type BackendState = "active" | "draining" | "dead";
+
+export interface BackendSetup {
+  /** From 1, unique over all pools. */
+  id: number;
+  name: string;
+  address: string;
+  weight: number;
+  /** MAC of the next hop; absent while it is not resolved. */
+  mac?: string;
+  /** Index of the egress interface, 0 when absent. */
+  interface?: number;
+  state: BackendState;
+}
+
+export interface PoolSetup {
+  name: string;
+  tableSize: number;
+  backends: BackendSetup[];
+}
+
+export interface VipSetup {
+  name: string;
+  address: string;
+  protocols: ("tcp" | "udp")[];
+  ports: number[];
+  pool: string;
+  forward: "l2" | "gre";
+  ttl: number;
+  echo: boolean;
+}
+
+export interface Timeouts {
+  new: number;
+  established: number;
+  closing: number;
+  udp: number;
+}
+
+export interface ModelSetup {
+  secret: Secret;
+  seed: bigint;
+  shardLines: number;
+  timeoutsMs: Timeouts;
+  machine: { mac: string; address?: string; address6?: string };
+  interfaces: { mac: string; mtu: number }[];
+  frameBytes: number;
+  pools: PoolSetup[];
+  vips: VipSetup[];
+  /**
+   * When expired ways are emptied: "lazy" (never; they stay until something takes their place) or "eager"
+   * (before each packet). §3 says that a sweep changes no decision, so that the two must agree.
+   */
+  sweep?: "lazy" | "eager";
+}
+
+/** The part of the configuration (design §7) that the data path depends on. */
+export interface Config {
+  machine?: { mac?: string; address?: string; address6?: string };
+  frames?: { size?: number };
+  conntrack?: { flows?: number; timeouts?: { [state in keyof Timeouts]?: string } };
+  hash?: { seed?: number | bigint };
+  pools: Record<string, { tableSize?: number; backends?: ConfigBackend[] }>;
+  vips: ConfigVip[];
+}
+
+export interface ConfigBackend {
+  name?: string;
+  address: string;
+  port?: number;
+  weight?: number;
+  mac?: string;
+}
+
+export interface ConfigVip {
+  name: string;
+  address: string;
+  protocol?: "tcp" | "udp" | "any";
+  port: number | number[];
+  pool: string;
+  forward?: "l2" | "gre";
+  tunnel?: { ttl?: number };
+  echo?: boolean;
+}
+
+/** The first 256 bits of π's fraction, as in Blowfish. */
+export const OFFLINE_SECRET: Secret = [
+  0x243f6a8885a308d3n,
+  0x13198a2e03707344n,
+  0xa4093822299f31d0n,
+  0x082efa98ec4e6c89n,
+];
+
+export function offlineSetup(config: Config): ModelSetup {
+  const mac = config.machine?.mac ?? "02:bb:00:00:00:01";
+  const timeouts = config.conntrack?.timeouts ?? {};
+  let lastId = 0;
+  const pools = Object.entries(config.pools).map(([name, pool]) => ({
+    name,
+    tableSize: pool.tableSize ?? 65537,
+    backends: (pool.backends ?? []).map((backend): BackendSetup => {
+      lastId++;
+      return {
+        id: lastId,
+        name: backend.name ?? `${backend.address}:${backend.port ?? 0}`,
+        address: backend.address,
+        weight: backend.weight ?? 1,
+        mac: backend.mac ?? offlineMac(backend.address),
+        state: "active",
+      };
+    }),
+  }));
+  return {
+    secret: OFFLINE_SECRET,
+    seed: BigInt(config.hash?.seed ?? 0x5ca1ab1e),
+    shardLines: shardLinesFor(config.conntrack?.flows ?? 1048576),
+    timeoutsMs: {
+      new: durationMs(timeouts.new ?? "60s"),
+      established: durationMs(timeouts.established ?? "15m"),
+      closing: durationMs(timeouts.closing ?? "30s"),
+      udp: durationMs(timeouts.udp ?? "30s"),
+    },
+    machine: { ...config.machine, mac },
+    interfaces: [{ mac, mtu: 1500 }],
+    frameBytes: config.frames?.size ?? 2048,
+    pools,
+    vips: config.vips.map((vip) => ({
+      name: vip.name,
+      address: vip.address,
+      protocols: vip.protocol === "any" ? ["tcp", "udp"] : [vip.protocol ?? "tcp"],
+      ports: [vip.port].flat(),
+      pool: vip.pool,
+      forward: vip.forward ?? "l2",
+      ttl: vip.tunnel?.ttl ?? 64,
+      echo: vip.echo ?? true,
+    })),
+  };
+}
+
+/** §6: the MAC of a backend that names none. */
+export function offlineMac(address: string): string {
+  const bytes = addressBytes(address);
+  const prefix = familyOf(address) === 4 ? "0200" : "0206";
+  return (prefix + toHex(bytes.subarray(-4))).replace(/..(?=.)/g, "$&:");
+}
+
+/** §6: the least power of two that is at least 256 and at least flows / (7 × 256 × 0.75). */
+export function shardLinesFor(flows: number): number {
+  let lines = 256;
+  while (lines < flows / (7 * 256 * 0.75)) lines *= 2;
+  return lines;
+}
+
+/** `1500ms`, `60s`, `15m`, `1h`. */
+export function durationMs(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text.trim());
+  if (!match) throw new Error(`not a duration: ${text}`);
+  return Number(match[1]) * { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] as "ms"];
+}

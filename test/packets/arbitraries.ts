@@ -1,0 +1,172 @@
+// fast-check arbitraries: valid traffic towards a setup. Few clients and ports, so that flows come back.
+
+import fc from "fast-check";
+import { familyOf } from "../model/bytes.ts";
+import type { ModelSetup } from "../model/setup.ts";
+import type { Vlan } from "./framing.ts";
+import { type PacketBuilder, packet } from "./packet.ts";
+
+/** What a packet is aimed at: a VIP's service, or something near it. */
+interface Target {
+  address: string;
+  protocol: "tcp" | "udp" | "icmp" | "other";
+  port: number;
+}
+
+type Size = { payload: number; pad: number };
+
+const CLIENTS = {
+  4: ["192.0.2.1", "192.0.2.2", "198.51.100.7", "203.0.113.254", "0.0.0.0", "255.255.255.255"],
+  6: [
+    "2001:db8::1",
+    "2001:db8::2",
+    "2001:db8:1::ffff",
+    "fe80::1",
+    "::",
+    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+  ],
+};
+const STRANGERS = ["10.255.0.1", "2001:db8:ffff::1"];
+const TCP_FLAGS = ["S", "A", "PA", "FA", "R", "RA", "SA", "SF", "SR", "", "FSRPAUEW"];
+
+const protocol = fc.constantFrom("tcp", "udp", "icmp", "other") satisfies fc.Arbitrary<Target["protocol"]>;
+const clientPort = fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 40000, max: 40003 }) }, fc.nat(65535));
+const size: fc.Arbitrary<Size> = fc.record({
+  payload: fc.oneof(
+    { weight: 8, arbitrary: fc.nat(40) },
+    { weight: 1, arbitrary: fc.integer({ min: 1400, max: 1500 }) },
+    { weight: 1, arbitrary: fc.nat(1600) },
+  ),
+  pad: fc.constantFrom(0, 60, 64, 100),
+});
+const tags: fc.Arbitrary<Vlan[]> = fc.oneof(
+  { weight: 6, arbitrary: fc.constant<Vlan[]>([]) },
+  {
+    weight: 4,
+    arbitrary: fc.array(
+      fc.record({ id: fc.nat(4095), pcp: fc.nat(7), dei: fc.nat(1), tpid: fc.constantFrom(0x8100, 0x88a8) }),
+      { minLength: 1, maxLength: 3 },
+    ),
+  },
+);
+const mac = fc
+  .uint8Array({ minLength: 6, maxLength: 6 })
+  .map((bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":"));
+
+/** Mostly a service of the setup, else another port, protocol or address. */
+function target(setup: ModelSetup): fc.Arbitrary<Target> {
+  const services = setup.vips.flatMap(({ address, protocols, ports }) =>
+    protocols.flatMap((protocol) => ports.map((port): Target => ({ address, protocol, port }))),
+  );
+  const near: fc.Arbitrary<Target> = fc.record({
+    address: fc.constantFrom(...setup.vips.map((vip) => vip.address), ...STRANGERS),
+    protocol,
+    port: fc.oneof(fc.constantFrom(0, ...setup.vips.flatMap((vip) => vip.ports)), fc.nat(65535)),
+  });
+  if (services.length === 0) return near;
+  return fc.oneof({ weight: 7, arbitrary: fc.constantFrom(...services) }, { weight: 3, arbitrary: near });
+}
+
+/** A packet that obeys the RFCs, as a builder so that more can be done to it. */
+export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
+  return target(setup).chain((to) =>
+    fc
+      .record({
+        tags,
+        size,
+        dst: fc.oneof(
+          { weight: 4, arbitrary: fc.constant(setup.interfaces[0]!.mac) },
+          { weight: 1, arbitrary: mac },
+        ),
+        src: mac,
+        family: fc.constant(familyOf(to.address)),
+        above: layer4(to),
+        ip: network(to.address),
+      })
+      .map(({ tags, size, dst, src, above, ip }) => {
+        const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
+        return above(ip(ethernet)).payload(size.payload).pad(size.pad);
+      }),
+  );
+}
+
+export function validPacket(setup: ModelSetup): fc.Arbitrary<Uint8Array> {
+  return validBuilder(setup).map((builder) => builder.bytes());
+}
+
+type Step = (builder: PacketBuilder) => PacketBuilder;
+
+const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
+
+/** Mostly one of the first two, so that their flows come back. */
+const client = (addresses: string[]) =>
+  fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom(...addresses.slice(0, 2)) },
+    fc.constantFrom(...addresses),
+  );
+
+function network(dst: string): fc.Arbitrary<Step> {
+  const ttl = fc.oneof(fc.constantFrom(1, 2, 63, 64, 65, 128, 255), fc.integer({ min: 1, max: 255 }));
+  if (familyOf(dst) === 4) {
+    return fc
+      .record({
+        src: client(CLIENTS[4]),
+        ttl,
+        tos: often(0, fc.nat(255)),
+        id: fc.nat(65535),
+        df: fc.boolean(),
+        moreFragments: often(false, fc.boolean()),
+        fragmentOffset: often(0, fc.nat(0x1fff)),
+        options: fc.nat(10).map((words) => new Uint8Array(words > 5 ? 0 : words * 4).fill(1)),
+      })
+      .map((fields) => (builder) => builder.ipv4({ ...fields, dst }));
+  }
+  return fc
+    .record({
+      src: client(CLIENTS[6]),
+      hopLimit: ttl,
+      trafficClass: often(0, fc.nat(255)),
+      flowLabel: fc.nat(0xfffff),
+      chain: often([], fc.array(fc.constantFrom(0, 43, 44, 51, 60, 135, 139, 140), { maxLength: 3 })),
+    })
+    .map(({ chain, ...fields }) => (builder) => {
+      const start = builder.ipv6({ ...fields, dst });
+      return chain.reduce(
+        (built, type) => (type === 44 ? built.fragment() : built.extension({ type })),
+        start,
+      );
+    });
+}
+
+function layer4(to: Target): fc.Arbitrary<Step> {
+  const dport = to.port;
+  if (to.protocol === "tcp") {
+    return fc
+      .record({
+        sport: clientPort,
+        flags: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(...TCP_FLAGS) }, fc.nat(255)),
+        seq: fc.nat(0xffffffff),
+        options: fc.nat(20).map((words) => new Uint8Array(words > 10 ? 0 : words * 4).fill(1)),
+      })
+      .map((fields) => (builder) => builder.tcp({ ...fields, dport }));
+  }
+  if (to.protocol === "udp") return clientPort.map((sport) => (builder) => builder.udp({ sport, dport }));
+  if (to.protocol === "icmp") {
+    return fc
+      .record({
+        type: fc.oneof(fc.constantFrom(familyOf(to.address) === 4 ? 8 : 128), fc.nat(255)),
+        code: often(0, fc.nat(255)),
+        id: fc.nat(65535),
+        other: often(false, fc.constant(true)),
+      })
+      .map(({ other, ...fields }) => (builder) => {
+        return (familyOf(to.address) === 4) === other ? builder.icmpv6(fields) : builder.icmp(fields);
+      });
+  }
+  return fc.constantFrom<Step>(
+    (builder) => builder.gre().ipv4({ src: "10.0.0.1", dst: "10.99.0.1" }).tcp({ dport }),
+    (builder) => builder.ipv4({ src: "10.0.0.1", dst: "10.99.0.1" }).tcp({ dport }),
+    (builder) => builder,
+  );
+}
