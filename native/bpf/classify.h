@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Is this packet for a VIP, and if so, what is its flow key? (docs/datapath.md, sections 1 and 2.)
+ *
+ * A filter, not a judge: it follows the parse rules only as far as it takes to find the service. A packet
+ * for a VIP that is wrong further in (TTL 0, bad UDP length) goes to the engine, which counts it and says
+ * why it dropped it. A packet in which no service can be found because it is cut short is passed.
+ */
+#pragma once
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <bpf/bpf_endian.h>
+#include "hash.h"
+
+#define MAX_VLAN_TAGS 2
+#define IPV4_FRAGMENT 0x3fff /* more-fragments flag and fragment offset */
+#define TCP_HEADER 20
+#define SHORTEST_HEADER 8 /* of UDP, ICMP and ICMPv6 */
+
+struct vlan_tag {
+	__be16 control;
+	__be16 type;
+};
+
+/** First 20 bytes of a SERVICE record. An address service has the protocol ICMP or ICMPv6 and port 0. */
+struct service_key {
+	__u32 address[4];
+	__be16 port;
+	__u8 protocol;
+	__u8 family;
+};
+_Static_assert(offsetof(struct service_key, address) == SERVICE_ADDRESS, "SERVICE_ADDRESS");
+_Static_assert(offsetof(struct service_key, port) == SERVICE_PORT, "SERVICE_PORT");
+_Static_assert(offsetof(struct service_key, protocol) == SERVICE_PROTOCOL, "SERVICE_PROTOCOL");
+_Static_assert(offsetof(struct service_key, family) == SERVICE_FAMILY, "SERVICE_FAMILY");
+_Static_assert(sizeof(struct service_key) == SERVICE_NUMBER, "SERVICE_NUMBER");
+
+/** Number of each service, from 1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* set when the object is loaded */
+	__type(key, struct service_key);
+	__type(value, __u32);
+} services SEC(".maps");
+
+/** What the flow key is made of. Source words and port are raw, as loaded. */
+struct flow {
+	struct service_key service;
+	__u64 source[2];
+	__u16 source_port;
+};
+
+/** Fills in the ports, or the address service for ICMP, from a layer-4 header with `room` bytes. */
+static __always_inline bool classify_layer4(struct flow *flow, void *l4, void *end, __u32 room,
+					    __u8 protocol, __u8 icmp)
+{
+	__be16 *ports = l4;
+
+	if (room < SHORTEST_HEADER || l4 + SHORTEST_HEADER > end)
+		return false;
+	flow->service.protocol = protocol;
+	if (protocol == icmp)
+		return true;
+	if (protocol != IPPROTO_UDP && (protocol != IPPROTO_TCP || room < TCP_HEADER))
+		return false;
+	flow->source_port = ports[0];
+	flow->service.port = ports[1];
+	return true;
+}
+
+static __always_inline bool classify_ipv4(struct flow *flow, void *l3, void *end)
+{
+	struct iphdr *ip = l3;
+
+	if (l3 + sizeof(*ip) > end)
+		return false;
+	__u32 header = ip->ihl * 4, total = bpf_ntohs(ip->tot_len);
+	if (ip->version != 4 || header < sizeof(*ip) || l3 + header > end || total < header || l3 + total > end)
+		return false;
+	flow->service.family = 4;
+	flow->service.address[0] = ip->daddr;
+	flow->source[0] = ip->saddr;
+	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT)) {
+		flow->service.protocol = IPPROTO_ICMP;
+		return true;
+	}
+	return classify_layer4(flow, l3 + header, end, total - header, ip->protocol, IPPROTO_ICMP);
+}
+
+static __always_inline bool classify_ipv6(struct flow *flow, void *l3, void *end)
+{
+	struct ipv6hdr *ip = l3;
+
+	if (l3 + sizeof(*ip) > end)
+		return false;
+	__u32 payload = bpf_ntohs(ip->payload_len);
+	if (ip->version != 6 || l3 + sizeof(*ip) + payload > end)
+		return false;
+	flow->service.family = 6;
+	__builtin_memcpy(flow->service.address, &ip->daddr, sizeof(ip->daddr));
+	__builtin_memcpy(flow->source, &ip->saddr, sizeof(ip->saddr));
+	switch (ip->nexthdr) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_FRAGMENT:
+	case IPPROTO_AH:
+	case IPPROTO_DSTOPTS:
+	case 135: /* Mobility */
+	case 139: /* Host Identity Protocol */
+	case 140: /* Shim6 */
+		flow->service.protocol = IPPROTO_ICMPV6;
+		return true;
+	}
+	return classify_layer4(flow, l3 + sizeof(*ip), end, payload, ip->nexthdr, IPPROTO_ICMPV6);
+}
+
+/** Whether the packet is for a VIP; if so, `*key` is its flow key. */
+static __always_inline bool classify(struct xdp_md *ctx, __u64 *key)
+{
+	void *at = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct flow flow = {};
+	struct ethhdr *ether = at;
+	__u32 zero = 0;
+
+	if (at + sizeof(*ether) > end)
+		return false;
+	__be16 type = ether->h_proto;
+	at += sizeof(*ether);
+#pragma unroll
+	for (int i = 0; i < MAX_VLAN_TAGS; i++) {
+		struct vlan_tag *tag = at;
+
+		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+			break;
+		if (at + sizeof(*tag) > end)
+			return false;
+		type = tag->type;
+		at += sizeof(*tag);
+	}
+
+	if (type == bpf_htons(ETH_P_IP)) {
+		if (!classify_ipv4(&flow, at, end))
+			return false;
+	} else if (type == bpf_htons(ETH_P_IPV6)) {
+		if (!classify_ipv6(&flow, at, end))
+			return false;
+	} else {
+		return false;
+	}
+
+	__u32 *number = bpf_map_lookup_elem(&services, &flow.service);
+	struct secret_words *words = bpf_map_lookup_elem(&secret, &zero);
+	if (!number || !words)
+		return false;
+	*key = flow.service.family == 4 ? key_ipv4(words, flow.source[0], flow.source_port, *number) :
+					  key_ipv6(words, flow.source, flow.source_port, *number);
+	return true;
+}

@@ -1,0 +1,364 @@
+//! The XDP program: one object for all interfaces, its maps, and where it is attached.
+//!
+//! Owned by the JavaScript object that `load` returns: when that is collected or the process ends, in whatever
+//! way, the links close and the program is detached.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use aya::{
+    Ebpf, EbpfLoader, VerifierLogLevel,
+    maps::{Array, HashMap, MapData, MapError, XskMap},
+    programs::{ProgramError, Xdp},
+};
+use napi::Error;
+use napi_derive::napi;
+
+use crate::{
+    bpf,
+    error::{Code, Result, argument, system},
+    interface,
+    kernel::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE},
+    layout::{MAX_WORKERS, SERVICE_NUMBER, SHARDS},
+    memory::raise_memlock_limit,
+    object,
+};
+
+const SERVICE_KEY_BYTES: usize = SERVICE_NUMBER as usize;
+const SECRET_WORDS: usize = 4;
+
+/// Sizes of the program's maps.
+#[napi(object)]
+pub struct ProgramSizes {
+    /// Socket indices: interfaces × queues × MAX_WORKERS.
+    pub sockets: u32,
+    /// Services, address services included.
+    pub services: u32,
+    /// Interfaces.
+    pub interfaces: u32,
+}
+
+/// The loaded XDP program.
+#[napi]
+pub struct XdpProgram {
+    sockets: XskMap<MapData>,
+    services: HashMap<MapData, [u8; SERVICE_KEY_BYTES], u32>,
+    interfaces: HashMap<MapData, u32, u32>,
+    owners: Array<MapData, [u8; SHARDS as usize]>,
+    secret: Array<MapData, [u64; SECRET_WORDS]>,
+    links: BTreeMap<String, OwnedFd>,
+    object: Ebpf,
+}
+
+#[napi]
+impl XdpProgram {
+    /// Loads the program and creates its maps. It is attached nowhere yet, and all shards belong to worker 0.
+    ///
+    /// Throws `ERR_NATIVE_NO_PROGRAM` when the addon was built without clang, `EPERM` without the
+    /// capabilities, `ERR_NATIVE_BPF` with the verifier's words when this kernel refuses the program.
+    #[napi(factory)]
+    pub fn load(sizes: ProgramSizes) -> Result<Self> {
+        let bytes = object::bytes()?;
+        raise_memlock_limit();
+        let mut object = EbpfLoader::new()
+            .map_max_entries("sockets", at_least_one("sockets", sizes.sockets)?)
+            .map_max_entries("services", at_least_one("services", sizes.services)?)
+            .map_max_entries("interfaces", at_least_one("interfaces", sizes.interfaces)?)
+            .verifier_log_level(VerifierLogLevel::default())
+            .load(bytes)
+            .map_err(|error| refused("loading the XDP program", &error))?;
+        for name in ["steer", "shard"] {
+            xdp(&mut object, name)?
+                .load()
+                .map_err(|error| refused(&format!("loading the XDP program {name:?}"), &error))?;
+        }
+        Ok(Self {
+            sockets: map(&mut object, "sockets")?,
+            services: map(&mut object, "services")?,
+            interfaces: map(&mut object, "interfaces")?,
+            owners: map(&mut object, "owners")?,
+            secret: map(&mut object, "secret")?,
+            links: BTreeMap::new(),
+            object,
+        })
+    }
+
+    /// Attaches the program to an interface, in the driver (`native`) or in the network stack (`generic`);
+    /// `auto` prefers the driver. Returns the mode. It is detached by `detachAll` or by the end of the process.
+    ///
+    /// Throws `ENODEV` without such an interface, `EPERM` without CAP_NET_ADMIN, `EBUSY` or `EEXIST` when the
+    /// interface has an XDP program, `EOPNOTSUPP` when the driver has no XDP and `native` was asked for.
+    #[napi(
+        ts_args_type = "interface: string, mode: 'auto' | 'native' | 'generic'",
+        ts_return_type = "'native' | 'generic'"
+    )]
+    pub fn attach(&mut self, interface: String, mode: String) -> Result<&'static str> {
+        if self.links.contains_key(&interface) {
+            return Err(argument(
+                "interface",
+                &interface,
+                "one that this program is not attached to",
+            ));
+        }
+        let ifindex = interface::index_of(&interface)?;
+        let modes: &[_] = match mode.as_str() {
+            "auto" => &[("native", XDP_FLAGS_DRV_MODE), ("generic", XDP_FLAGS_SKB_MODE)],
+            "native" => &[("native", XDP_FLAGS_DRV_MODE)],
+            "generic" => &[("generic", XDP_FLAGS_SKB_MODE)],
+            _ => {
+                return Err(argument(
+                    "mode",
+                    format_args!("{mode:?}"),
+                    "'auto', 'native' or 'generic'",
+                ));
+            }
+        };
+        let steer = xdp(&mut self.object, "steer")?;
+        let program = steer
+            .fd()
+            .map_err(|error| refused("attaching the XDP program", &error))?;
+        let mut failure = io::Error::from_raw_os_error(libc::EOPNOTSUPP);
+        for (name, flags) in modes {
+            match bpf::link_xdp(program.as_fd(), ifindex, *flags) {
+                Ok(link) => {
+                    self.links.insert(interface, link);
+                    return Ok(name);
+                }
+                Err(error) => failure = error,
+            }
+            if let Some(libc::EPERM | libc::EBUSY | libc::EEXIST) = failure.raw_os_error() {
+                break;
+            }
+        }
+        let what = format!("attaching the XDP program to {interface} ({mode})");
+        Err(system(what, &failure, attach_advice(failure.raw_os_error())))
+    }
+
+    /// Detaches the program from all interfaces: their packets go to the host again.
+    #[napi]
+    pub fn detach_all(&mut self) {
+        self.links.clear();
+    }
+
+    /// Sets the machine's secret: 32 bytes, four little-endian 64-bit words. Flow keys change with it.
+    #[napi]
+    pub fn set_secret(&mut self, bytes: &[u8]) -> Result<()> {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let words: [[u8; 8]; SECRET_WORDS] = match (words.try_into(), rest) {
+            (Ok(words), []) => words,
+            _ => {
+                return Err(argument(
+                    "secret",
+                    format_args!("{} bytes", bytes.len()),
+                    "32 bytes",
+                ));
+            }
+        };
+        let words = words.map(u64::from_le_bytes);
+        self.secret
+            .set(0, words, 0)
+            .map_err(|error| map_failed("setting the secret", &error))
+    }
+
+    /// Adds or changes a service: `key` is the first 20 bytes of its SERVICE record (address 16, port 2 in
+    /// network order, protocol, family); `number` its number, from 1.
+    #[napi]
+    pub fn set_service(&mut self, key: &[u8], number: u32) -> Result<()> {
+        if number == 0 || number > crate::layout::MAX_SERVICES {
+            return Err(argument(
+                "number",
+                number,
+                format_args!("1 to {}", crate::layout::MAX_SERVICES),
+            ));
+        }
+        let key = service_key(key)?;
+        self.services
+            .insert(key, number, 0)
+            .map_err(|error| map_failed("adding a service", &error))
+    }
+
+    /// Removes a service. Returns whether it was there.
+    #[napi]
+    pub fn delete_service(&mut self, key: &[u8]) -> Result<bool> {
+        match self.services.remove(&service_key(key)?) {
+            Ok(()) => Ok(true),
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
+                Ok(false)
+            }
+            Err(error) => Err(map_failed("removing a service", &error)),
+        }
+    }
+
+    /// Says which worker owns each shard: 256 bytes, below MAX_WORKERS. In force for the next packet.
+    #[napi]
+    pub fn set_shard_owners(&mut self, owners: &[u8]) -> Result<()> {
+        let owners: [u8; SHARDS as usize] = owners.try_into().map_err(|_| {
+            argument(
+                "owners",
+                format_args!("{} bytes", owners.len()),
+                format_args!("{SHARDS} bytes"),
+            )
+        })?;
+        if let Some(worker) = owners.iter().find(|worker| u32::from(**worker) >= MAX_WORKERS) {
+            return Err(argument(
+                "owner of a shard",
+                worker,
+                format_args!("below {MAX_WORKERS}"),
+            ));
+        }
+        self.owners
+            .set(0, owners, 0)
+            .map_err(|error| map_failed("setting the owners of the shards", &error))
+    }
+
+    /// Says where an interface's sockets start: index = `base` + queue × MAX_WORKERS + worker.
+    #[napi]
+    pub fn set_interface(&mut self, ifindex: u32, base: u32) -> Result<()> {
+        self.interfaces
+            .insert(ifindex, base, 0)
+            .map_err(|error| map_failed("adding an interface", &error))
+    }
+
+    /// Puts a socket at an index.
+    #[napi]
+    pub fn set_socket(&mut self, index: u32, fd: i32) -> Result<()> {
+        self.sockets
+            .set(index, fd, 0)
+            .map_err(|error| map_failed(&format!("putting socket {fd} at index {index}"), &error))
+    }
+
+    /// Clears an index: packets for it go to the host. (A closed socket leaves by itself.)
+    #[napi]
+    pub fn clear_socket(&mut self, index: u32) -> Result<()> {
+        self.sockets
+            .unset(index)
+            .map_err(|error| map_failed(&format!("clearing socket index {index}"), &error))
+    }
+
+    /// Runs a program once on a packet of at least 14 bytes, as if received by queue 0 of ifindex 1, and returns
+    /// its value: of `steer` an XDP_* verdict (2 pass, 4 redirect), of `shard` 0x100 | shard for a packet that is
+    /// for a VIP, else 0. For tests.
+    #[napi(ts_args_type = "program: 'steer' | 'shard', packet: Uint8Array")]
+    pub fn test_run(&mut self, program: String, packet: &[u8]) -> Result<u32> {
+        let xdp = xdp(&mut self.object, &program)?;
+        let fd = xdp
+            .fd()
+            .map_err(|error| refused("running the XDP program", &error))?;
+        bpf::test_run(fd.as_fd(), packet).map_err(|error| {
+            system(
+                format_args!("running {program:?} on {} bytes", packet.len()),
+                &error,
+                "",
+            )
+        })
+    }
+}
+
+fn at_least_one(name: &str, value: u32) -> Result<u32> {
+    if value == 0 {
+        Err(argument(name, value, "at least 1"))
+    } else {
+        Ok(value)
+    }
+}
+
+fn xdp<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = object
+        .program_mut(name)
+        .and_then(|program| program.try_into().ok());
+    program.ok_or_else(|| argument("program", format_args!("{name:?}"), "'steer' or 'shard'"))
+}
+
+fn map<M: TryFrom<aya::maps::Map, Error = MapError>>(object: &mut Ebpf, name: &str) -> Result<M> {
+    let what = format!("opening the map {name:?}");
+    let map = object
+        .take_map(name)
+        .ok_or_else(|| Error::new(Code::Bpf, format!("{what}: not in the object")))?;
+    map.try_into().map_err(|error| map_failed(&what, &error))
+}
+
+fn service_key(bytes: &[u8]) -> Result<[u8; SERVICE_KEY_BYTES]> {
+    bytes.try_into().map_err(|_| {
+        argument(
+            "key",
+            format_args!("{} bytes", bytes.len()),
+            format_args!("{SERVICE_KEY_BYTES} bytes"),
+        )
+    })
+}
+
+fn attach_advice(errno: Option<i32>) -> &'static str {
+    match errno {
+        Some(libc::EPERM) => {
+            "it needs CAP_NET_ADMIN: run as root or give the service AmbientCapabilities=CAP_NET_ADMIN"
+        }
+        Some(libc::EBUSY | libc::EEXIST) => {
+            "the interface has an XDP program already: stop its process, or `ip link set dev NAME xdp off`"
+        }
+        Some(libc::EOPNOTSUPP) => "its driver has no XDP: use mode 'auto' or 'generic'",
+        Some(libc::ENODEV) => "the interface is gone",
+        Some(libc::ERANGE | libc::EINVAL | libc::ENOMEM | libc::ENOSPC) => {
+            "the driver may need a smaller MTU or fewer queues for XDP: see `dmesg`"
+        }
+        _ => "",
+    }
+}
+
+/// A refused map operation: with the errno's code where there is one.
+fn map_failed(what: &str, error: &MapError) -> Error<Code> {
+    match error {
+        MapError::SyscallError(call) => {
+            system(what, &call.io_error, map_advice(call.io_error.raw_os_error()))
+        }
+        MapError::OutOfBounds { index, max_entries } => argument(
+            &format!("{what}: the index"),
+            index,
+            format_args!("below {max_entries}: load the program with more"),
+        ),
+        _ => Error::new(Code::Bpf, format!("{what}: {}", chain(error))),
+    }
+}
+
+fn map_advice(errno: Option<i32>) -> &'static str {
+    match errno {
+        Some(libc::E2BIG) => "the map is full: load the program with more",
+        Some(libc::EPERM) => "it needs CAP_BPF",
+        Some(libc::EBADF) => "was the socket closed?",
+        Some(libc::EOPNOTSUPP) => "is it an AF_XDP socket?",
+        _ => "",
+    }
+}
+
+/// A refused load: EPERM as such, anything else with all that the kernel said.
+fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> Error<Code> {
+    let mut source = Some(error);
+    while let Some(inner) = source {
+        let verifier = matches!(inner.downcast_ref(), Some(ProgramError::LoadError { .. }));
+        if let Some(io_error) = inner.downcast_ref::<io::Error>().filter(|_| !verifier) {
+            if io_error.raw_os_error() == Some(libc::EPERM) {
+                let advice =
+                    "it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (or CAP_SYS_ADMIN before Linux 5.8)";
+                return system(what, io_error, advice);
+            }
+        }
+        source = inner.source();
+    }
+    Error::new(Code::Bpf, format!("{what}: {}", chain(error)))
+}
+
+/// An error with its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}
