@@ -2,7 +2,7 @@
 // a binary that was compiled from another layout.
 
 export * from "./layout";
-export { abandon } from "./ports";
+export { abandon, pending } from "./ports";
 export { serviceHash } from "./services";
 export { steer } from "./steer";
 export { attach, busy, park, run, settle } from "./worker";

@@ -106,6 +106,17 @@ export function recycle(): bool {
   return clean && freeCount() == 0;
 }
 
+/** Frames that a FILL ring should hold before its workers go to sleep: more may be on their way back. */
+const LEAN: u32 = 64;
+
+/** Whether some FILL ring is nearly empty. */
+export function lean(): bool {
+  for (let i: u32 = 0; i < queueCount; i++) {
+    if (occupied(queueAt(i).fill) < LEAN) return true;
+  }
+  return false;
+}
+
 /** Asks the kernel to look at FILL rings again where its driver went to sleep over an empty one. */
 export function wakeFill(): void {
   for (let i: u32 = 0; i < portCount; i++) {

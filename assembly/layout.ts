@@ -275,6 +275,8 @@ export const WORKER_IN_HAND: u32 = LINE + 12;
 export const WORKER_WAKE: u32 = LINE + 16;
 /** Lines 2 and 3. Writer: controller. Address of the hand-off ring to each worker, 0 for itself. */
 export const WORKER_HANDOFF: u32 = LINE * 2;
+/** Line of its own. Writer: whoever wakes the worker, by adding 1; what a parked worker without sockets waits on. */
+export const WORKER_SIGNAL: u32 = LINE * 4;
 /** Packet records of the batch in hand. Writer: the worker. */
 export const WORKER_BATCH: u32 = PAGE;
 /** Ports. Writer: controller, before the worker starts. */

@@ -83,6 +83,12 @@ function take(portIndex: u32, count: u32): u32 {
   return count + taken;
 }
 
+/** Whether packets wait in some RX ring. */
+export function pending(): bool {
+  for (let i: u32 = 0; i < portCount; i++) if (available(portAt(i).rx) != 0) return true;
+  return false;
+}
+
 /** Who owns the shard of a flow. */
 export function ownerOf(key: u64): u32 {
   return load<u8>(HEADER_SHARD_OWNERS + shardOf(key));

@@ -9,7 +9,7 @@
 
 import { setClock } from "./clock";
 import { add } from "./counters";
-import { recycle, wakeFill } from "./frames";
+import { lean, recycle, wakeFill } from "./frames";
 import { attach as bind, block, self } from "./instance";
 import { COUNTER_BATCHES, COUNTER_BUSY_NS, COUNTER_PARKS, HEADER_EPOCH, WORKER_EPOCH, WORKER_HEARTBEAT, WORKER_OFFLINE } from "./layout";
 import { process } from "./pipeline";
@@ -56,10 +56,10 @@ export function run(clockMs: f64, passes: u32): u32 {
   return total;
 }
 
-/** @returns whether every frame is back and nothing waits to be sent */
+/** @returns whether the worker may sleep: its frames are back, nothing waits to be sent, no FILL ring runs dry */
 export function settle(): bool {
   const waiting = kickAgain();
-  return recycle() && !waiting;
+  return recycle() && !waiting && !lean();
 }
 
 export function park(): void {

@@ -1,0 +1,84 @@
+// The engine without its traffic: the arena, what is published in it, and the rings that lead in and out.
+// Ports (src/io) bring packets; the pool (pool.ts) or a test runs the workers.
+
+import * as L from "../../assembly/layout.ts";
+import { addressBytes } from "../config/address.ts";
+import type { Config } from "../config/schema.ts";
+import { Arena } from "./arena.ts";
+import { type DataplaneExports, instantiate, loadModule, noSockets } from "./binary.ts";
+import { Directory } from "./directory.ts";
+import { TableHeap } from "./heap.ts";
+import { planArena, type Shape } from "./plan.ts";
+import { Publication } from "./publication.ts";
+import { RingAllocator } from "./rings.ts";
+import { Wiring } from "./wiring.ts";
+
+export class Engine {
+  readonly config: Config;
+  readonly arena: Arena;
+  readonly heap: TableHeap;
+  readonly publication: Publication;
+  readonly directory: Directory;
+  readonly wiring: Wiring;
+  readonly rings: RingAllocator;
+  /** The controller's own instance of the data plane: it steers and hashes, it forwards nothing. */
+  readonly exports: DataplaneExports;
+
+  /** @param secret four 64-bit words keying the connection table */
+  constructor(config: Config, shape: Shape, secret: readonly bigint[]) {
+    this.config = config;
+    const { address, address6 } = config.machine;
+    this.arena = new Arena(planArena(config, shape), {
+      secret,
+      seed: config.hash.seed,
+      timeouts: config.conntrack.timeouts,
+      ...(address && { sourceV4: addressBytes(address) }),
+      ...(address6 && { sourceV6: addressBytes(address6) }),
+    });
+    this.exports = instantiate(loadModule("#dataplane.wasm"), this.arena.memory, noSockets);
+    this.heap = new TableHeap(this.arena.plan.regions.tables);
+    this.publication = new Publication(this.arena, this.heap);
+    this.directory = new Directory(this.arena, this.heap, this.publication, this.exports);
+    this.wiring = new Wiring(this.arena);
+    this.rings = new RingAllocator(this.arena);
+    this.exports.attach(this.workers);
+    this.#dealShards();
+    this.#connectWorkers();
+    this.directory.apply(config);
+  }
+
+  get workers(): number {
+    return this.arena.plan.shape.workers;
+  }
+
+  /** Shards go round: worker w owns w, w + workers, … */
+  #dealShards(): void {
+    for (let shard = 0; shard < L.SHARDS; shard++) {
+      this.arena.u8[L.HEADER_SHARD_OWNERS + shard] = shard % this.workers;
+    }
+  }
+
+  get shardOwners(): Uint8Array {
+    return this.arena.read(L.HEADER_SHARD_OWNERS, L.SHARDS);
+  }
+
+  #connectWorkers(): void {
+    for (let from = 0; from < this.workers; from++) {
+      for (let to = 0; to < this.workers; to++) {
+        if (from !== to) this.wiring.addHandoff(from, to, this.rings.take(this.arena.plan.handoffRingBytes));
+      }
+    }
+  }
+
+  /** Offers all frames to the queues' FILL rings, evenly. Once, after the queues are there and before traffic. */
+  offerFrames(): void {
+    const { frameCount, frameBytes } = this.arena.plan;
+    const { queues } = this.wiring;
+    for (let frame = 0; frame < frameCount; frame++) {
+      const { fill } = queues[frame % queues.length]!;
+      const producer = this.arena.word(fill.producer);
+      this.arena.u64[(fill.descriptors + (producer & fill.mask) * L.FRAME_DESCRIPTOR_BYTES) / 8] = BigInt(frame * frameBytes);
+      this.arena.setWord(fill.producer, producer + 1);
+    }
+  }
+}

@@ -1,0 +1,179 @@
+// Where everything lies in the arena, computed from the configuration and the machine's shape.
+
+import { availableParallelism } from "node:os";
+import * as L from "../../assembly/layout.ts";
+import { expandServices } from "../config/services.ts";
+import type { Config } from "../config/schema.ts";
+import { GuidewayError } from "../errors.ts";
+
+/** What the configuration leaves to the machine. */
+export interface Shape {
+  /** (interface, queue) pairs. */
+  queues: number;
+  workers: number;
+  /** Packet records that each worker's journal holds; 0 for no journal. A power of two. */
+  journalRecords?: number;
+}
+
+/** Descriptors of an RX or TX ring: the kernel's customary size. */
+export const PACKET_RING_ENTRIES = 2048;
+/** Frames per queue when the configuration says auto: two rings' worth. */
+const FRAMES_PER_QUEUE = 4096;
+/** Frames per worker on top: what it has in hand and in hand-off rings. */
+const FRAMES_PER_WORKER = 512;
+/** Ids and heap that a running configuration may grow into. */
+const MIN_BACKEND_CAPACITY = 1024;
+const MIN_POOL_CAPACITY = 64;
+const HEAP_RESERVE = 1 << 20;
+const ARENA_LIMIT = 2 ** 32;
+/** Share of a shard's ways that the configured number of flows takes, so that lines rarely overflow. */
+const CONNTRACK_LOAD = 0.75;
+/** Lines per shard below which a match would not be exact (assembly/hash.ts). */
+const MIN_SHARD_LINES = 256;
+
+export type RegionName =
+  | "header" | "interfaces" | "pools" | "backends" | "queues" | "workers" | "freeLists" | "counters" | "journals"
+  | "rings" | "tables" | "conntrack" | "frames";
+
+export interface Region {
+  offset: number;
+  bytes: number;
+}
+
+export interface ArenaPlan {
+  shape: Required<Shape>;
+  /** Bytes in all, a multiple of WebAssembly's page. */
+  bytes: number;
+  regions: Record<RegionName, Region>;
+  frameBytes: number;
+  frameCount: number;
+  shardLines: number;
+  backendCapacity: number;
+  poolCapacity: number;
+  batch: number;
+  freeListBytes: number;
+  countersBytes: number;
+  /** Descriptors of FILL and COMPLETION: all frames fit. */
+  frameRingEntries: number;
+  packetRingEntries: number;
+  packetRingBytes: number;
+  frameRingBytes: number;
+  handoffRingBytes: number;
+}
+
+export function powerOfTwo(atLeast: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, atLeast)));
+}
+
+export function alignUp(value: number, to: number): number {
+  return Math.ceil(value / to) * to;
+}
+
+/** Bytes to reserve for a ring, wherever in its first page the kernel puts the descriptors. */
+function ringBytes(entries: number, descriptorBytes: number): number {
+  return alignUp(L.PAGE + entries * descriptorBytes, L.PAGE);
+}
+
+/** Lines of a conntrack shard for a number of flows (docs/datapath.md §6). */
+export function shardLinesFor(flows: number): number {
+  return Math.max(MIN_SHARD_LINES, powerOfTwo(flows / (L.WAYS * L.SHARDS * CONNTRACK_LOAD)));
+}
+
+export function workerCount(config: Config): number {
+  const { count, cpus } = config.workers;
+  if (count !== "auto") return count;
+  return Math.min(L.MAX_WORKERS, cpus?.length ?? availableParallelism());
+}
+
+/** Bytes of a lookup table of a size in the table heap. */
+export function tableBytes(size: number): number {
+  return alignUp(L.TABLE_SLOTS + size * 2, L.LINE);
+}
+
+/** Hash slots for a number of services: at most half of them taken. */
+export function serviceSlots(services: number): number {
+  return powerOfTwo(services * 2 + 2);
+}
+
+export function servicesBytes(services: number, vips: number): number {
+  return L.SERVICES_SLOTS + serviceSlots(services) * L.SERVICE_BYTES + vips * L.VIP_BYTES;
+}
+
+/** Everything that is published, twice: the new stands beside the old while it is swapped. */
+function heapBytes(config: Config): number {
+  let once = servicesBytes(expandServices(config).length, config.vips.length);
+  for (const pool of Object.values(config.pools)) once += tableBytes(pool.tableSize);
+  return alignUp(2 * once + HEAP_RESERVE, L.PAGE);
+}
+
+/**
+ * Plans the arena.
+ * @throws GuidewayError ARENA_SIZE above 4 GiB, the reach of a 32-bit address
+ */
+export function planArena(config: Config, shape: Shape): ArenaPlan {
+  const { queues, workers } = shape;
+  const frameBytes = config.frames.size;
+  const frameCount =
+    config.frames.count === "auto"
+      ? powerOfTwo(queues * FRAMES_PER_QUEUE + workers * FRAMES_PER_WORKER)
+      : config.frames.count;
+  const shardLines = shardLinesFor(config.conntrack.flows);
+  const backends = Object.values(config.pools).reduce((sum, pool) => sum + pool.backends.length, 0);
+  const backendCapacity = Math.min(L.MAX_BACKENDS + 1, powerOfTwo(Math.max(MIN_BACKEND_CAPACITY, 2 * backends + 1)));
+  const poolCapacity = Math.min(L.MAX_POOLS, powerOfTwo(Math.max(MIN_POOL_CAPACITY, 2 * Object.keys(config.pools).length)));
+  const journalRecords = shape.journalRecords ?? 0;
+  const frameRingEntries = powerOfTwo(frameCount);
+  // One block more than workers: the controller's own, for steering and self-tests.
+  const blocks = workers + 1;
+  const plan = {
+    shape: { queues, workers, journalRecords },
+    frameBytes,
+    frameCount,
+    shardLines,
+    backendCapacity,
+    poolCapacity,
+    batch: config.workers.batch,
+    freeListBytes: alignUp(frameCount * 4, L.LINE),
+    countersBytes: alignUp(L.COUNTER_BACKENDS + backendCapacity * L.COUNTER_BACKEND_BYTES, L.PAGE),
+    frameRingEntries,
+    packetRingEntries: PACKET_RING_ENTRIES,
+    packetRingBytes: ringBytes(PACKET_RING_ENTRIES, L.PACKET_DESCRIPTOR_BYTES),
+    frameRingBytes: ringBytes(frameRingEntries, L.FRAME_DESCRIPTOR_BYTES),
+    handoffRingBytes: ringBytes(L.HANDOFF_ENTRIES, L.PACKET_DESCRIPTOR_BYTES),
+  };
+  const sizes: Record<RegionName, number> = {
+    header: L.PAGE,
+    interfaces: L.MAX_INTERFACES * L.INTERFACE_BYTES,
+    pools: poolCapacity * L.POOL_BYTES,
+    backends: backendCapacity * L.BACKEND_BYTES,
+    queues: L.MAX_QUEUES * L.QUEUE_BYTES,
+    workers: blocks * L.WORKER_BYTES,
+    freeLists: blocks * plan.freeListBytes,
+    counters: blocks * plan.countersBytes,
+    journals: journalRecords === 0 ? 0 : blocks * (L.JOURNAL_RECORDS + journalRecords * L.PACKET_BYTES),
+    rings:
+      queues * (2 * plan.frameRingBytes + 2 * workers * plan.packetRingBytes) +
+      workers * workers * plan.handoffRingBytes,
+    tables: heapBytes(config),
+    conntrack: L.SHARDS * shardLines * L.LINE,
+    frames: frameCount * frameBytes,
+  };
+  const regions = {} as Record<RegionName, Region>;
+  let offset = L.HEADER;
+  for (const [name, bytes] of Object.entries(sizes) as [RegionName, number][]) {
+    regions[name] = { offset, bytes };
+    offset = alignUp(offset + bytes, L.PAGE);
+  }
+  const bytes = alignUp(offset, 65536);
+  if (bytes > ARENA_LIMIT) {
+    const largest = Object.entries(sizes).sort((a, b) => b[1] - a[1])[0]!;
+    throw new GuidewayError(
+      "ARENA_SIZE",
+      `the arena would take ${(bytes / 2 ** 30).toFixed(1)} GiB, more than the 4 GiB that WebAssembly can address; ` +
+        `the largest part is ${largest[0]} with ${(largest[1] / 2 ** 30).toFixed(1)} GiB: ` +
+        "lower conntrack.flows, frames.count or tableSize",
+      { exitCode: 2 },
+    );
+  }
+  return { ...plan, bytes, regions };
+}

@@ -1,0 +1,37 @@
+// Names of what the engine decides; the codes are REASON_* and TRACK_* of layout.ts, cause and cure are in
+// docs/verdicts.md.
+
+import * as L from "../../assembly/layout.ts";
+
+export type Verdict = "forward" | "reply" | "pass" | "drop";
+
+/** "REASON_BAD_HEADER" → "bad-header", for every constant with the prefix. */
+function namesOf(prefix: string): Map<number, string> {
+  const names = new Map<number, string>();
+  for (const [name, code] of Object.entries(L)) {
+    if (name.startsWith(prefix)) names.set(code, name.slice(prefix.length).toLowerCase().replaceAll("_", "-"));
+  }
+  return names;
+}
+
+const reasonNames = namesOf("REASON_");
+const trackNames = namesOf("TRACK_");
+
+/** All reasons that a packet can end with, by code. */
+export const reasons: ReadonlyMap<number, string> = new Map(
+  [...reasonNames].filter(([code]) => code !== L.REASON_NONE && code !== L.REASON_HANDED).sort(([a], [b]) => a - b),
+);
+
+export function reasonName(code: number): string {
+  return reasonNames.get(code) ?? `reason-${code}`;
+}
+
+export function trackName(code: number): string {
+  return trackNames.get(code) ?? `track-${code}`;
+}
+
+export function verdictOf(reason: number): Verdict {
+  if (reason < L.REASON_ECHO) return "forward";
+  if (reason < L.REASON_NOT_IP) return "reply";
+  return reason < L.REASON_DROP ? "pass" : "drop";
+}

@@ -1,0 +1,100 @@
+// Queues and ports: which rings belong together, and what each worker polls.
+//
+//   queue  one (interface, queue): FILL and COMPLETION, shared by all workers
+//   port   one per worker and queue: RX and TX; and one per pair of workers for hand-off: RX only
+
+import * as L from "../../assembly/layout.ts";
+import { GuidewayError } from "../errors.ts";
+import type { Arena } from "./arena.ts";
+import { describeRing, memoryRing, type Ring } from "./rings.ts";
+
+const NO_SOCKET = 0xffffffff;
+const NO_INTERFACE = 255;
+
+export interface QueueRings {
+  fill: Ring;
+  completion: Ring;
+}
+
+export interface PortRings {
+  rx: Ring;
+  tx: Ring;
+  /** Descriptor of the socket behind it; absent for memory. */
+  socket?: number;
+}
+
+/** A port as the controller keeps it, for accounts and statistics. */
+export interface WiredPort extends PortRings {
+  worker: number;
+  queue: number;
+  interface: number;
+}
+
+export class Wiring {
+  readonly #arena: Arena;
+  readonly queues: QueueRings[] = [];
+  readonly ports: WiredPort[] = [];
+  readonly handoffs: { from: number; to: number; ring: Ring }[] = [];
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+  }
+
+  /** @returns the number of the queue */
+  addQueue(rings: QueueRings): number {
+    const index = this.queues.push(rings) - 1;
+    const at = this.#queueRecord(index);
+    describeRing(this.#arena, at + L.QUEUE_FILL, rings.fill);
+    describeRing(this.#arena, at + L.QUEUE_COMPLETION, rings.completion);
+    this.#arena.setWord(L.HEADER_QUEUE_COUNT, this.queues.length);
+    return index;
+  }
+
+  addPort(worker: number, queue: number, interfaceIndex: number, rings: PortRings): void {
+    const at = this.#newPort(worker);
+    describeRing(this.#arena, at + L.PORT_RX, rings.rx);
+    describeRing(this.#arena, at + L.PORT_TX, rings.tx);
+    this.#arena.setWord(at + L.PORT_QUEUE, this.#queueRecord(queue));
+    this.#arena.setWord(at + L.PORT_SOCKET, rings.socket ?? NO_SOCKET);
+    this.#arena.setWord(at + L.PORT_INTERFACE, interfaceIndex);
+    this.ports.push({ ...rings, worker, queue, interface: interfaceIndex });
+    this.#setEgress(worker, interfaceIndex);
+  }
+
+  /** Connects two workers by a ring in which the first hands packets to the second. */
+  addHandoff(from: number, to: number, at: number): void {
+    const ring = memoryRing(at, L.HANDOFF_ENTRIES);
+    const port = this.#newPort(to);
+    describeRing(this.#arena, port + L.PORT_RX, ring);
+    this.#arena.setWord(port + L.PORT_SOCKET, NO_SOCKET);
+    this.#arena.setWord(port + L.PORT_INTERFACE, NO_INTERFACE);
+    this.#arena.setWord(this.#arena.workerBlock(from) + L.WORKER_HANDOFF + to * 4, at);
+    this.handoffs.push({ from, to, ring });
+  }
+
+  #queueRecord(index: number): number {
+    return this.#arena.plan.regions.queues.offset + index * L.QUEUE_BYTES;
+  }
+
+  #newPort(worker: number): number {
+    const block = this.#arena.workerBlock(worker);
+    const index = this.#arena.word(block + L.WORKER_PORT_COUNT);
+    if (index >= L.MAX_PORTS) {
+      throw new GuidewayError(
+        "PORTS",
+        `worker ${worker} would need more than ${L.MAX_PORTS} ports (a socket on every queue of every interface, and a ` +
+          "hand-off ring from every other worker): use fewer workers, interfaces or queues (ethtool -L)",
+      );
+    }
+    this.#arena.setWord(block + L.WORKER_PORT_COUNT, index + 1);
+    return block + L.WORKER_PORTS + index * L.PORT_BYTES;
+  }
+
+  /** A worker's way out through an interface: spreads workers over the interface's queues. */
+  #setEgress(worker: number, interfaceIndex: number): void {
+    const block = this.#arena.workerBlock(worker);
+    const at = block + L.WORKER_EGRESS + interfaceIndex;
+    const own = this.ports.filter((port) => port.worker === worker && port.interface === interfaceIndex).length - 1;
+    if (own === 0 || own === worker) this.#arena.u8[at] = this.#arena.word(block + L.WORKER_PORT_COUNT) - 1;
+  }
+}

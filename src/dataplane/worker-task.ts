@@ -1,0 +1,22 @@
+// What the controller tells a worker thread, and what the thread says at its end.
+
+export interface WorkerTask {
+  worker: number;
+  memory: WebAssembly.Memory;
+  module: WebAssembly.Module;
+  /** The engine's start on the wall clock, milliseconds: the zero of the workers' clock. */
+  epochMs: number;
+  /** How long an idle worker polls before it sleeps, microseconds. */
+  spinUs: number;
+  /** CPU to pin to. */
+  cpu?: number;
+  /** The worker's sockets and eventfds of all workers, by number; absent when all its ports are in memory. */
+  native?: { sockets: number[]; events: number[] };
+}
+
+export interface WorkerReport {
+  worker: number;
+  /** Whether every ring was empty and every frame returned when it stopped. */
+  drained: boolean;
+  traps: number;
+}

@@ -1,0 +1,118 @@
+// A worker: the Piscina thread that runs the data plane until it is told to stop.
+//
+//   state     enters when                      leaves when
+//   running   started, woken                   idle for spinUs, and every frame is back
+//   parked    shows "offline"; sleeps          a packet, a wake, or the time is up
+//   draining  the stop word is set             its rings are empty, or DRAIN_MS have passed
+//   done      reported                         —
+//
+// Loop and sleep are here; every decision about a packet is in assembly/.
+
+import { performance } from "node:perf_hooks";
+import * as L from "../../assembly/layout.ts";
+import { type Host, instantiate, noSockets } from "./binary.ts";
+import { loadNative, type Native } from "../native.ts";
+import { MemoryParking, type Parking, SocketParking } from "./parking.ts";
+import type { WorkerReport, WorkerTask } from "./worker-task.ts";
+
+/** Batches between two looks at the clock. */
+const PASSES = 16;
+/** Longest sleep: the heartbeat and the sweep go on. */
+const PARK_US = 100_000;
+/** Sleep while frames are still on their way back. */
+const NAP_US = 1000;
+/** How long a stopping worker waits for the last completions. */
+const DRAIN_MS = 500;
+
+export default function work(task: WorkerTask): WorkerReport {
+  const words = new Uint32Array(task.memory.buffer);
+  const floats = new Float64Array(task.memory.buffer);
+  const { host, parking } = connect(task, words);
+  const exports = instantiate(task.module, task.memory, host);
+  exports.attach(task.worker);
+  const wakeWord = (blockOf(words, task.worker) + L.WORKER_WAKE) / 4;
+  let traps = 0;
+
+  const clock = (): number =>
+    floats[L.HEADER_CLOCK / 8] || performance.timeOrigin + performance.now() - task.epochMs;
+
+  /** One round of the loop. @returns packets taken */
+  const round = (): number => {
+    try {
+      return exports.run(clock(), PASSES);
+    } catch {
+      // A trap is a defect of the data plane: the batch is given up and counted, the worker goes on.
+      exports.abandon();
+      traps++;
+      return 1;
+    } finally {
+      wakeOthers(words, wakeWord, parking);
+    }
+  };
+
+  const stopping = () => Atomics.load(words, L.HEADER_STOP / 4) !== 0;
+  let before = performance.now();
+  let idleSince = before;
+  while (!stopping()) {
+    const packets = round();
+    const now = performance.now();
+    if (packets > 0) {
+      exports.busy((now - before) * 1e6);
+      idleSince = now;
+    } else if ((now - idleSince) * 1000 >= task.spinUs) {
+      const settled = exports.settle();
+      exports.park();
+      if (exports.pending() === 0) parking.wait(settled ? PARK_US : NAP_US);
+      idleSince = performance.now();
+    }
+    before = performance.now();
+  }
+  const drained = drain(round, exports.settle, parking);
+  exports.park();
+  return { worker: task.worker, drained, traps };
+}
+
+/** Lets the rings run empty. */
+function drain(round: () => number, settle: () => number, parking: Parking): boolean {
+  const until = performance.now() + DRAIN_MS;
+  while (performance.now() < until) {
+    if (round() === 0 && settle() !== 0) return true;
+    parking.wait(NAP_US);
+  }
+  return false;
+}
+
+function blockOf(words: Uint32Array, worker: number): number {
+  return words[L.HEADER_WORKERS / 4]! + worker * L.WORKER_BYTES;
+}
+
+/** Wakes the workers that were handed packets, if they sleep. */
+function wakeOthers(words: Uint32Array, wakeWord: number, parking: Parking): void {
+  let handed = words[wakeWord]!;
+  if (handed === 0) return;
+  words[wakeWord] = 0;
+  for (let worker = 0; handed !== 0; worker++, handed >>>= 1) {
+    if ((handed & 1) === 0) continue;
+    const epoch = Atomics.load(words, (blockOf(words, worker) + L.WORKER_EPOCH) / 4);
+    if (epoch === L.WORKER_OFFLINE) parking.wake(worker);
+  }
+}
+
+/** The two system calls. Polling a socket makes its driver look at the FILL ring. */
+function socketHost(native: Native, sockets: number[]): Host {
+  const lists = new Map(sockets.map((socket) => [socket, Int32Array.of(socket)]));
+  return { kick: native.kick, wake: (socket) => native.wait(lists.get(socket)!, -1, 0) };
+}
+
+function connect(task: WorkerTask, words: Uint32Array): { host: Host; parking: Parking } {
+  if (task.cpu !== undefined || task.native) {
+    const native = loadNative();
+    if (task.cpu !== undefined) native.pinThread(task.cpu);
+    if (task.native) {
+      const { sockets, events } = task.native;
+      return { host: socketHost(native, sockets), parking: new SocketParking(native, task.worker, sockets, events) };
+    }
+  }
+  const blocks = Array.from({ length: words[L.HEADER_WORKER_COUNT / 4]! }, (_, worker) => blockOf(words, worker));
+  return { host: noSockets, parking: new MemoryParking(task.memory, task.worker, blocks) };
+}

@@ -1,0 +1,112 @@
+// One queue of an interface that exists in memory only. It plays the kernel's part on the four rings: takes
+// frames from FILL, delivers packets through RX, collects what workers put into TX, returns the frames by COMPLETION.
+// Pcap files, generated traffic and self-tests enter the engine here.
+
+import * as L from "../../assembly/layout.ts";
+import type { Engine } from "../dataplane/engine.ts";
+import { memoryRing, type Ring } from "../dataplane/rings.ts";
+import type { PortRings, QueueRings } from "../dataplane/wiring.ts";
+
+/** A packet that a worker sent. */
+export interface Transmitted {
+  /** Offset of its frame into the frames region. */
+  frame: number;
+  /** Arena address of its first byte, and how many there are; valid until complete(). */
+  start: number;
+  length: number;
+}
+
+export class MemoryQueue {
+  readonly #engine: Engine;
+  readonly #rings: QueueRings;
+  /** By worker. */
+  readonly #ports: PortRings[] = [];
+  /** Largest packet that a frame holds behind its headroom. */
+  readonly capacity: number;
+
+  /** Adds a queue, and a port for every worker, to an engine that is not running yet. */
+  constructor(engine: Engine, interfaceIndex: number) {
+    this.#engine = engine;
+    const { plan } = engine.arena;
+    this.capacity = plan.frameBytes - L.HEADROOM;
+    const ring = (bytes: number, entries: number) => memoryRing(engine.rings.take(bytes), entries);
+    this.#rings = {
+      fill: ring(plan.frameRingBytes, plan.frameRingEntries),
+      completion: ring(plan.frameRingBytes, plan.frameRingEntries),
+    };
+    const queue = engine.wiring.addQueue(this.#rings);
+    for (let worker = 0; worker < engine.workers; worker++) {
+      const port = {
+        rx: ring(plan.packetRingBytes, plan.packetRingEntries),
+        tx: ring(plan.packetRingBytes, plan.packetRingEntries),
+      };
+      this.#ports.push(port);
+      engine.wiring.addPort(worker, queue, interfaceIndex, port);
+    }
+  }
+
+  #frameSlot(ring: Ring, index: number): number {
+    return (ring.descriptors + (index & ring.mask) * L.FRAME_DESCRIPTOR_BYTES) / 8;
+  }
+
+  #packetSlot(ring: Ring, index: number): number {
+    return ring.descriptors + (index & ring.mask) * L.PACKET_DESCRIPTOR_BYTES;
+  }
+
+  /** Takes a frame from FILL. @returns its offset, undefined when there is none */
+  takeFrame(): number | undefined {
+    const { arena } = this.#engine;
+    const { fill } = this.#rings;
+    const consumer = arena.word(fill.consumer);
+    if (consumer === arena.word(fill.producer)) return undefined;
+    const frame = Number(arena.u64[this.#frameSlot(fill, consumer)]);
+    arena.setWord(fill.consumer, consumer + 1);
+    return frame;
+  }
+
+  /** Arena address of the first byte of a packet in a frame. */
+  address(frame: number): number {
+    return this.#engine.arena.plan.regions.frames.offset + frame + L.HEADROOM;
+  }
+
+  /** Free descriptors in a worker's RX ring. */
+  room(worker: number): number {
+    const { arena } = this.#engine;
+    const { rx } = this.#ports[worker]!;
+    return rx.mask + 1 - ((arena.word(rx.producer) - arena.word(rx.consumer)) >>> 0);
+  }
+
+  /** Shows a packet of `length` bytes, written at address(frame), to a worker that has room. */
+  deliver(worker: number, frame: number, length: number): void {
+    const { arena } = this.#engine;
+    const { rx } = this.#ports[worker]!;
+    const producer = arena.word(rx.producer);
+    const slot = this.#packetSlot(rx, producer);
+    arena.u64[slot / 8] = BigInt(frame + L.HEADROOM);
+    arena.u32[slot / 4 + 2] = length;
+    arena.setWord(rx.producer, producer + 1);
+  }
+
+  /** Takes what a worker sent and returns the frames. `each` may read the packet while it runs. */
+  collect(worker: number, each: (packet: Transmitted) => void): number {
+    const { arena } = this.#engine;
+    const { tx } = this.#ports[worker]!;
+    const { completion } = this.#rings;
+    const { frameBytes, regions } = arena.plan;
+    const producer = arena.word(tx.producer);
+    const from = arena.word(tx.consumer);
+    let completed = arena.word(completion.producer);
+    let consumer = from;
+    for (; consumer !== producer; consumer = (consumer + 1) >>> 0) {
+      const slot = this.#packetSlot(tx, consumer);
+      const address = arena.u32[slot / 4]!;
+      const frame = address - (address % frameBytes);
+      each({ frame, start: regions.frames.offset + address, length: arena.u32[slot / 4 + 2]! });
+      arena.u64[this.#frameSlot(completion, completed)] = BigInt(address);
+      completed = (completed + 1) >>> 0;
+    }
+    arena.setWord(tx.consumer, consumer);
+    arena.setWord(completion.producer, completed);
+    return (consumer - from) >>> 0;
+  }
+}

@@ -1,0 +1,193 @@
+// The engine offline: packets in, verdicts and packets out, every input fixed (docs/datapath.md §6).
+//
+// Packets are fed in rounds in which the clock stands still. In each round every packet goes to the worker
+// that owns its shard, as the XDP program would steer it, and the round ends when each has its record in a
+// journal. So the result does not depend on the number of workers or on how fast they run.
+
+import * as L from "../../assembly/layout.ts";
+import { addressBytes, addressFamily } from "../config/address.ts";
+import type { Config } from "../config/schema.ts";
+import { type DataplaneExports, instantiate, loadModule, noSockets } from "../dataplane/binary.ts";
+import { Engine } from "../dataplane/engine.ts";
+import { JournalReader, type PacketRecord } from "../dataplane/journal.ts";
+import { PACKET_RING_ENTRIES } from "../dataplane/plan.ts";
+import { WorkerPool } from "../dataplane/pool.ts";
+import { reasonName } from "../dataplane/reasons.ts";
+import { macBytes } from "../mac.ts";
+import { MemoryQueue } from "./memory-queue.ts";
+
+/** Digits of π. Offline, nobody can aim at a line, and results must not change from run to run. */
+const SECRET = [0x243f6a8885a308d3n, 0x13198a2e03707344n, 0xa4093822299f31d0n, 0x082efa98ec4e6c89n];
+const MTU = 1500;
+/** Steps of the clock; see assembly/clock.ts. */
+const CLOCK_STEP_MS = 16;
+const STEERED = 0x100;
+
+export interface OfflinePacket {
+  bytes: Uint8Array;
+  /** Milliseconds since the first packet. */
+  timeMs: number;
+}
+
+/** A packet's record, and the packet as it left if it did. */
+export interface OfflineResult extends Omit<PacketRecord, "worker" | "frame" | "line"> {
+  out?: Uint8Array;
+}
+
+export interface OfflineOptions {
+  workers?: number;
+  /** Runs the workers in this thread, one after the other, instead of in a pool. */
+  inline?: boolean;
+}
+
+/** The MAC address that a backend without one has offline. */
+export function offlineMac(address: string): Uint8Array {
+  const bytes = addressBytes(address);
+  return Uint8Array.of(2, addressFamily(address) === 4 ? 0 : 6, ...bytes.subarray(-4));
+}
+
+export class OfflineEngine {
+  readonly engine: Engine;
+  readonly #queue: MemoryQueue;
+  readonly #journals: JournalReader[];
+  readonly #inline: DataplaneExports[] | undefined;
+  readonly #pool: WorkerPool | undefined;
+
+  constructor(config: Config, { workers = 1, inline = false }: OfflineOptions = {}) {
+    this.engine = new Engine(config, { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES }, SECRET);
+    const { arena, directory } = this.engine;
+    this.#queue = new MemoryQueue(this.engine, 0);
+    directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU, ifindex: 0 });
+    for (const backend of directory.backends) {
+      if (!backend) continue;
+      const { mac, address } = backend.config;
+      directory.setNextHop(backend.id, { mac: mac ? macBytes(mac) : offlineMac(address), interface: 0 });
+    }
+    this.engine.offerFrames();
+    this.#journals = Array.from({ length: workers }, (_, worker) => new JournalReader(arena, worker));
+    if (inline) {
+      this.#inline = this.#journals.map((_, worker) => {
+        const exports = instantiate(loadModule("#dataplane.wasm"), arena.memory, noSockets);
+        exports.attach(worker);
+        return exports;
+      });
+    } else {
+      this.#pool = new WorkerPool(this.engine);
+    }
+  }
+
+  /** Processes packets in order; their times must not decrease. @returns one result per packet, in order */
+  async process(packets: readonly OfflinePacket[]): Promise<OfflineResult[]> {
+    const results: OfflineResult[] = new Array(packets.length);
+    let at = 0;
+    while (at < packets.length) {
+      const end = this.#roundEnd(packets, at);
+      await this.#round(packets, at, end, results);
+      at = end;
+    }
+    return results;
+  }
+
+  /** A round: packets of one clock step, as many as every ring holds. */
+  #roundEnd(packets: readonly OfflinePacket[], from: number): number {
+    const step = (packet: OfflinePacket) => Math.floor(packet.timeMs / CLOCK_STEP_MS);
+    const most = Math.min(L.HANDOFF_ENTRIES, this.engine.arena.plan.frameCount);
+    let end = from + 1;
+    while (end < packets.length && end - from < most && step(packets[end]!) === step(packets[from]!)) end++;
+    return end;
+  }
+
+  async #round(packets: readonly OfflinePacket[], from: number, to: number, results: OfflineResult[]): Promise<void> {
+    const { arena } = this.engine;
+    // A clock of exactly 0 would mean real time.
+    arena.f64[L.HEADER_CLOCK / 8] = Math.max(packets[from]!.timeMs, Number.MIN_VALUE);
+    const inFlight = new Map<number, number>();
+    const receivers = new Set<number>();
+    for (let i = from; i < to; i++) {
+      const { bytes } = packets[i]!;
+      if (bytes.length > this.#queue.capacity) {
+        results[i] = oversized();
+        continue;
+      }
+      const frame = await this.#frame();
+      const start = this.#queue.address(frame);
+      arena.u8.set(bytes, start);
+      const worker = this.#steer(start, bytes.length);
+      this.#queue.deliver(worker, frame, bytes.length);
+      inFlight.set(frame, i);
+      receivers.add(worker);
+    }
+    for (const worker of receivers) this.#pool?.wake(worker);
+    while (inFlight.size > 0) {
+      this.#inline?.forEach((exports) => exports.run(this.clockMs, 1 << 16));
+      this.#settle(inFlight, results);
+      if (this.#pool && inFlight.size > 0) await new Promise(setImmediate);
+    }
+    this.#inline?.forEach((exports) => exports.settle());
+  }
+
+  /** A free frame. Frames of the last round may still be on their way back. */
+  async #frame(): Promise<number> {
+    for (;;) {
+      const frame = this.#queue.takeFrame();
+      if (frame !== undefined) return frame;
+      this.#inline?.forEach((exports) => exports.settle());
+      if (!this.#pool) continue;
+      for (let worker = 0; worker < this.engine.workers; worker++) this.#pool.wake(worker);
+      await new Promise(setImmediate);
+    }
+  }
+
+  get clockMs(): number {
+    return this.engine.arena.f64[L.HEADER_CLOCK / 8]!;
+  }
+
+  #steer(start: number, length: number): number {
+    const { arena, exports } = this.engine;
+    const steered = exports.steer(start, length);
+    return steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & ~STEERED)]!;
+  }
+
+  /** Takes records and sent packets. A record is written before its packet is shown, so it is there first. */
+  #settle(inFlight: Map<number, number>, results: OfflineResult[]): void {
+    const sent = new Map<number, number>();
+    for (const journal of this.#journals) {
+      for (const { frame, worker: _worker, line: _line, ...record } of journal.read()) {
+        const index = inFlight.get(frame)!;
+        results[index] = record;
+        if (record.verdict === "forward" || record.verdict === "reply") sent.set(frame, index);
+        inFlight.delete(frame);
+      }
+    }
+    while (sent.size > 0) {
+      for (let worker = 0; worker < this.engine.workers; worker++) {
+        this.#queue.collect(worker, ({ frame, start, length }) => {
+          results[sent.get(frame)!]!.out = this.engine.arena.read(start, length);
+          sent.delete(frame);
+        });
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool?.stop();
+  }
+}
+
+function oversized(): OfflineResult {
+  return {
+    verdict: "drop",
+    reason: reasonName(L.REASON_OVERSIZED),
+    service: 0,
+    vip: undefined,
+    backend: 0,
+    tracked: false,
+    track: "none",
+    key: 0n,
+    shard: 0,
+    hash: 0,
+    slot: 0,
+    l3: 0,
+    l4: 0,
+  };
+}

@@ -1,0 +1,26 @@
+// The addon (native/): loaded when something needs the kernel, never before.
+
+import { createRequire } from "node:module";
+import type * as addon from "../build/native.d.ts";
+import { GuidewayError } from "./errors.ts";
+
+export type Native = typeof addon;
+export type { Capabilities, Ring as NativeRing, Socket, SocketStatistics, XdpProgram } from "../build/native.d.ts";
+
+const require = createRequire(import.meta.url);
+
+/**
+ * The addon; it loads without privileges.
+ * @throws GuidewayError NOT_BUILT when it is missing or does not load
+ */
+export function loadNative(): Native {
+  try {
+    return require("#native") as Native;
+  } catch (cause) {
+    throw new GuidewayError(
+      "NOT_BUILT",
+      `build/guideway.node does not load (${(cause as Error).message}): run "npm run setup", which compiles it from native/`,
+      { cause },
+    );
+  }
+}
