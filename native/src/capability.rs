@@ -24,7 +24,7 @@ pub struct Capabilities {
     pub net_admin: bool,
     /// Load BPF programs and create maps.
     pub bpf: bool,
-    /// Let the verifier accept pointer arithmetic on packets.
+    /// Load programs whose offsets into a packet are not constants, as the XDP program's are.
     pub perfmon: bool,
     /// Lock memory without a limit.
     pub ipc_lock: bool,

@@ -33,6 +33,7 @@ pub mod memory;
 pub mod object;
 pub mod options;
 pub mod program;
+pub mod refusal;
 pub mod ring;
 pub mod socket;
 pub mod thread;

@@ -39,7 +39,7 @@ impl Memory {
     /// Both come from JavaScript as numbers; `name` is what the error calls them.
     pub fn region(self, name: &str, offset: f64, bytes: f64, align: u32) -> Result<Region> {
         let whole = |value: f64| value.fract() == 0.0 && (0.0..=MOST_BYTES as f64).contains(&value);
-        if !whole(offset) || offset as usize % align as usize != 0 {
+        if !whole(offset) || !(offset as usize).is_multiple_of(align as usize) {
             return Err(argument(
                 &format!("{name}: offset"),
                 offset,

@@ -12,7 +12,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{Array, HashMap, MapData, MapError, XskMap},
-    programs::{ProgramError, Xdp},
+    programs::Xdp,
 };
 use napi::Error;
 use napi_derive::napi;
@@ -25,6 +25,7 @@ use crate::{
     layout::{MAX_WORKERS, SERVICE_NUMBER, SHARDS},
     memory::raise_memlock_limit,
     object,
+    refusal::{attach_refused, load_refused, map_refused},
 };
 
 const SERVICE_KEY_BYTES: usize = SERVICE_NUMBER as usize;
@@ -69,11 +70,11 @@ impl XdpProgram {
             .map_max_entries("interfaces", at_least_one("interfaces", sizes.interfaces)?)
             .verifier_log_level(VerifierLogLevel::default())
             .load(bytes)
-            .map_err(|error| refused("loading the XDP program", &error))?;
+            .map_err(|error| load_refused("loading the XDP program", &error))?;
         for name in ["steer", "shard"] {
             xdp(&mut object, name)?
                 .load()
-                .map_err(|error| refused(&format!("loading the XDP program {name:?}"), &error))?;
+                .map_err(|error| load_refused(&format!("loading the XDP program {name:?}"), &error))?;
         }
         Ok(Self {
             sockets: map(&mut object, "sockets")?,
@@ -119,7 +120,7 @@ impl XdpProgram {
         let steer = xdp(&mut self.object, "steer")?;
         let program = steer
             .fd()
-            .map_err(|error| refused("attaching the XDP program", &error))?;
+            .map_err(|error| load_refused("attaching the XDP program", &error))?;
         let mut failure = io::Error::from_raw_os_error(libc::EOPNOTSUPP);
         for (name, flags) in modes {
             match bpf::link_xdp(program.as_fd(), ifindex, *flags) {
@@ -133,8 +134,7 @@ impl XdpProgram {
                 break;
             }
         }
-        let what = format!("attaching the XDP program to {interface} ({mode})");
-        Err(system(what, &failure, attach_advice(failure.raw_os_error())))
+        Err(attach_refused(&interface, &mode, &failure))
     }
 
     /// Detaches the program from all interfaces: their packets go to the host again.
@@ -160,7 +160,7 @@ impl XdpProgram {
         let words = words.map(u64::from_le_bytes);
         self.secret
             .set(0, words, 0)
-            .map_err(|error| map_failed("setting the secret", &error))
+            .map_err(|error| map_refused("setting the secret", &error))
     }
 
     /// Adds or changes a service: `key` is the first 20 bytes of its SERVICE record (address 16, port 2 in
@@ -177,7 +177,7 @@ impl XdpProgram {
         let key = service_key(key)?;
         self.services
             .insert(key, number, 0)
-            .map_err(|error| map_failed("adding a service", &error))
+            .map_err(|error| map_refused("adding a service", &error))
     }
 
     /// Removes a service. Returns whether it was there.
@@ -188,7 +188,7 @@ impl XdpProgram {
             Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
                 Ok(false)
             }
-            Err(error) => Err(map_failed("removing a service", &error)),
+            Err(error) => Err(map_refused("removing a service", &error)),
         }
     }
 
@@ -211,7 +211,7 @@ impl XdpProgram {
         }
         self.owners
             .set(0, owners, 0)
-            .map_err(|error| map_failed("setting the owners of the shards", &error))
+            .map_err(|error| map_refused("setting the owners of the shards", &error))
     }
 
     /// Says where an interface's sockets start: index = `base` + queue × MAX_WORKERS + worker.
@@ -219,7 +219,7 @@ impl XdpProgram {
     pub fn set_interface(&mut self, ifindex: u32, base: u32) -> Result<()> {
         self.interfaces
             .insert(ifindex, base, 0)
-            .map_err(|error| map_failed("adding an interface", &error))
+            .map_err(|error| map_refused("adding an interface", &error))
     }
 
     /// Puts a socket at an index.
@@ -227,7 +227,7 @@ impl XdpProgram {
     pub fn set_socket(&mut self, index: u32, fd: i32) -> Result<()> {
         self.sockets
             .set(index, fd, 0)
-            .map_err(|error| map_failed(&format!("putting socket {fd} at index {index}"), &error))
+            .map_err(|error| map_refused(&format!("putting socket {fd} at index {index}"), &error))
     }
 
     /// Clears an index: packets for it go to the host. (A closed socket leaves by itself.)
@@ -235,7 +235,7 @@ impl XdpProgram {
     pub fn clear_socket(&mut self, index: u32) -> Result<()> {
         self.sockets
             .unset(index)
-            .map_err(|error| map_failed(&format!("clearing socket index {index}"), &error))
+            .map_err(|error| map_refused(&format!("clearing socket index {index}"), &error))
     }
 
     /// Runs a program once on a packet of at least 14 bytes, as if received by queue 0 of ifindex 1, and returns
@@ -246,7 +246,7 @@ impl XdpProgram {
         let xdp = xdp(&mut self.object, &program)?;
         let fd = xdp
             .fd()
-            .map_err(|error| refused("running the XDP program", &error))?;
+            .map_err(|error| load_refused("running the XDP program", &error))?;
         bpf::test_run(fd.as_fd(), packet).map_err(|error| {
             system(
                 format_args!("running {program:?} on {} bytes", packet.len()),
@@ -277,7 +277,7 @@ fn map<M: TryFrom<aya::maps::Map, Error = MapError>>(object: &mut Ebpf, name: &s
     let map = object
         .take_map(name)
         .ok_or_else(|| Error::new(Code::Bpf, format!("{what}: not in the object")))?;
-    map.try_into().map_err(|error| map_failed(&what, &error))
+    map.try_into().map_err(|error| map_refused(&what, &error))
 }
 
 fn service_key(bytes: &[u8]) -> Result<[u8; SERVICE_KEY_BYTES]> {
@@ -288,77 +288,4 @@ fn service_key(bytes: &[u8]) -> Result<[u8; SERVICE_KEY_BYTES]> {
             format_args!("{SERVICE_KEY_BYTES} bytes"),
         )
     })
-}
-
-fn attach_advice(errno: Option<i32>) -> &'static str {
-    match errno {
-        Some(libc::EPERM) => {
-            "it needs CAP_NET_ADMIN: run as root or give the service AmbientCapabilities=CAP_NET_ADMIN"
-        }
-        Some(libc::EBUSY | libc::EEXIST) => {
-            "the interface has an XDP program already: stop its process, or `ip link set dev NAME xdp off`"
-        }
-        Some(libc::EOPNOTSUPP) => "its driver has no XDP: use mode 'auto' or 'generic'",
-        Some(libc::ENODEV) => "the interface is gone",
-        Some(libc::ERANGE | libc::EINVAL | libc::ENOMEM | libc::ENOSPC) => {
-            "the driver may need a smaller MTU or fewer queues for XDP: see `dmesg`"
-        }
-        _ => "",
-    }
-}
-
-/// A refused map operation: with the errno's code where there is one.
-fn map_failed(what: &str, error: &MapError) -> Error<Code> {
-    match error {
-        MapError::SyscallError(call) => {
-            system(what, &call.io_error, map_advice(call.io_error.raw_os_error()))
-        }
-        MapError::OutOfBounds { index, max_entries } => argument(
-            &format!("{what}: the index"),
-            index,
-            format_args!("below {max_entries}: load the program with more"),
-        ),
-        _ => Error::new(Code::Bpf, format!("{what}: {}", chain(error))),
-    }
-}
-
-fn map_advice(errno: Option<i32>) -> &'static str {
-    match errno {
-        Some(libc::E2BIG) => "the map is full: load the program with more",
-        Some(libc::EPERM) => "it needs CAP_BPF",
-        Some(libc::EBADF) => "was the socket closed?",
-        Some(libc::EOPNOTSUPP) => "is it an AF_XDP socket?",
-        _ => "",
-    }
-}
-
-/// A refused load: EPERM as such, anything else with all that the kernel said.
-fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> Error<Code> {
-    let mut source = Some(error);
-    while let Some(inner) = source {
-        let verifier = matches!(inner.downcast_ref(), Some(ProgramError::LoadError { .. }));
-        if let Some(io_error) = inner.downcast_ref::<io::Error>().filter(|_| !verifier) {
-            if io_error.raw_os_error() == Some(libc::EPERM) {
-                let advice =
-                    "it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (or CAP_SYS_ADMIN before Linux 5.8)";
-                return system(what, io_error, advice);
-            }
-        }
-        source = inner.source();
-    }
-    Error::new(Code::Bpf, format!("{what}: {}", chain(error)))
-}
-
-/// An error with its causes.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        source = inner.source();
-    }
-    text
 }
