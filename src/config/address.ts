@@ -39,7 +39,7 @@ export function notUnicast(address: string): string | undefined {
   if (address === "::") return "the unspecified address";
   if (address === "::1") return "a loopback address";
   if (bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff)
-    return "an IPv4 address in IPv6 clothes";
+    return "an IPv4-mapped address";
   return undefined;
 }
 

@@ -21,11 +21,11 @@ export interface LoadedConfig {
  */
 export function parseConfig(text: string, file: string): LoadedConfig {
   const source = readSource(text, file);
-  if ("issues" in source) throw new ConfigError(source.issues);
+  if (!("value" in source)) throw new ConfigError(source.issues);
   const result = schema.safeParse(source.value);
-  if (!result.success) {
-    const issues = result.error.issues.flatMap((issue) => place(issue, source));
-    throw new ConfigError(issues.sort(byPosition));
+  if (!result.success || source.issues.length > 0) {
+    const issues = result.error?.issues.flatMap((issue) => place(issue, source)) ?? [];
+    throw new ConfigError([...source.issues, ...issues].sort(byPosition));
   }
   const warnings = findWarnings(result.data).map(({ path, message }) => source.issue(path, message));
   return { config: result.data, warnings: warnings.sort(byPosition) };
@@ -53,7 +53,8 @@ function place(issue: z.core.$ZodIssue, source: Source): ConfigIssue[] {
     );
   }
   const at = issue.code === "custom" && issue.params?.at === "key" ? "key" : undefined;
-  return [source.issue(issue.path, issue.message, at)];
+  const message = issue.path.length === 0 ? issue.message.replace(/^is /, "the document is ") : issue.message;
+  return [source.issue(issue.path, message, at)];
 }
 
 /** The text of a file of at most MAX_FILE_BYTES. Pipes are fine: `--config <(generate)`. */

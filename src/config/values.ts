@@ -15,9 +15,13 @@ class Refusal {
 }
 const refuse = (why: string) => new Refusal(why);
 
+/** Numbers beyond this are not written out: a file can hold one of millions of digits. */
+const HUGE = 1n << 128n;
+
 /** A value as a message shows it: short, and on one line. */
 export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === "bigint" && (value < -HUGE || value > HUGE)) return "the huge number";
   return String(value);
 }
 
@@ -121,7 +125,7 @@ export function interfaceName() {
   return scalar("the name of a network interface, 1 to 15 characters", (value) => {
     if (typeof value !== "string") return refuse("is not text (put it in quotes)");
     const valid = /^[!-~]{1,15}$/.test(value) && !/[/:]/.test(value) && value !== "." && value !== "..";
-    return valid ? value : refuse("is not one");
+    return valid ? value : refuse("is not a valid name");
   });
 }
 
@@ -130,7 +134,7 @@ export function socketPath() {
   return scalar("a path of 1 to 107 bytes", (value) => {
     if (typeof value !== "string") return refuse("is not text (put it in quotes)");
     const bytes = Buffer.byteLength(value);
-    return bytes >= 1 && bytes <= 107 && !value.includes("\0") ? value : refuse("is not one");
+    return bytes >= 1 && bytes <= 107 && !value.includes("\0") ? value : refuse("is too short or too long");
   });
 }
 
@@ -214,5 +218,6 @@ export function oneOrMore<S extends z.core.SomeType>(what: string, item: S) {
         context.issues.push({ code: "custom", input: value, message: `is an empty list, expected ${what}` });
       return value;
     })
-    .pipe(z.array(item));
+    .pipe(z.array(item))
+    .meta({ expected: what });
 }

@@ -27,7 +27,7 @@ export function findWarnings(config: Config): Warning[] {
       warnings.push({ path, message: "all weights are 0: new flows are dropped (no-backend)" });
     else if (taking === 1)
       warnings.push({ path, message: "only one backend takes flows: nothing takes over when it fails" });
-    if (tableSize < SLOTS_PER_BACKEND * taking)
+    if (taking > 1 && tableSize < SLOTS_PER_BACKEND * taking)
       warnings.push({
         path: ["pools", name, "tableSize"],
         message:

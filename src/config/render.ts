@@ -1,0 +1,107 @@
+// The summary of a configuration as text for people.
+import { formatDuration } from "./duration.ts";
+import { formatIssue } from "./error.ts";
+import type { PoolSummary, Summary, VipSummary } from "./summary.ts";
+
+/** The text that `check` prints, without a final newline. */
+export function renderSummary(summary: Summary): string {
+  const count = summary.warnings.length;
+  const sections = [
+    `${summary.file} is valid${count === 0 ? "" : `, with ${count} warning${count === 1 ? "" : "s"}`}`,
+    renderMachine(summary),
+    renderVips(summary.vips),
+    ...summary.pools.map(renderPool),
+  ];
+  if (count > 0) sections.push(summary.warnings.map((issue) => `warning: ${formatIssue(issue)}`).join("\n"));
+  return sections.filter((section) => section !== "").join("\n\n");
+}
+
+/** Rows as lines of aligned columns, two spaces apart. */
+function columns(rows: string[][], indent = ""): string {
+  const widths: number[] = [];
+  for (const row of rows)
+    for (const [index, cell] of row.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
+  return rows
+    .map(
+      (row) =>
+        indent +
+        row
+          .map((cell, index) => cell.padEnd(widths[index]!))
+          .join("  ")
+          .trimEnd(),
+    )
+    .join("\n");
+}
+
+function renderMachine({
+  machine,
+  interfaces = [],
+  workers,
+  frames,
+  conntrack,
+  hash,
+  memory,
+}: Summary): string {
+  const rows: string[][] = [];
+  if (machine) {
+    const sources = [machine.address, machine.address6].filter((address) => address !== undefined);
+    rows.push(["machine", [machine.name, ...sources].join(", ")]);
+  }
+  const shown = interfaces.map(({ name, mtu, queues }) =>
+    mtu === undefined
+      ? `${name} (not on this machine)`
+      : `${name} (MTU ${mtu}, ${queues} queue${queues === 1 ? "" : "s"})`,
+  );
+  rows.push(["interfaces", shown.join(", ") || "none: offline use only"]);
+  if (workers) {
+    const cpus = workers.cpus === undefined ? "" : ` on CPUs ${workers.cpus.join(", ")}`;
+    rows.push(["workers", `${workers.count}${cpus}, batches of ${workers.batch}`]);
+  }
+  if (frames) rows.push(["frames", `${frames.count} of ${frames.size} bytes`]);
+  if (conntrack) {
+    const timeouts = Object.entries(conntrack.timeouts).map(
+      ([state, ms]) => `${state} ${formatDuration(ms)}`,
+    );
+    rows.push(["conntrack", `${conntrack.flows} flows, ${timeouts.join(", ")}`]);
+  }
+  if (hash) rows.push(["hash seed", hash.seed]);
+  if (memory) {
+    const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+    const regions = Object.entries(memory.regions).map(([region, bytes]) => `${region} ${mebibytes(bytes)}`);
+    rows.push(["memory", `${mebibytes(memory.bytes)}: ${regions.join(", ")}`]);
+  }
+  return columns(rows);
+}
+
+function renderVips(vips: VipSummary[]): string {
+  if (vips.length === 0) return "";
+  const rows = vips.map((vip) => [
+    vip.name,
+    vip.address,
+    (["tcp", "udp"] as const)
+      .map((protocol) => ({ protocol, ports: vip.services.filter((one) => one.protocol === protocol) }))
+      .filter(({ ports }) => ports.length > 0)
+      .map(({ protocol, ports }) => `${protocol} ${ports.map((one) => one.port).join(",")}`)
+      .join(" "),
+    vip.pool,
+    vip.ttl === undefined ? vip.forward : `${vip.forward}, TTL ${vip.ttl}`,
+    vip.echo ? "answered" : "dropped",
+  ]);
+  return columns([["VIP", "ADDRESS", "SERVICES", "POOL", "FORWARD", "PING"], ...rows]);
+}
+
+function renderPool({ name, algorithm, tableSize, vips, backends }: PoolSummary): string {
+  const users = vips.length === 0 ? "no VIP" : vips.join(", ");
+  const heading = `pool ${name} for ${users}: ${algorithm}, ${tableSize} slots`;
+  if (backends.length === 0) return `${heading}, no backends`;
+  const rows = backends.map((backend) => [
+    String(backend.id),
+    backend.name,
+    backend.address,
+    backend.port === undefined ? "-" : String(backend.port),
+    String(backend.weight),
+    `${(backend.share * 100).toFixed(backend.share < 0.01 ? 3 : 1)}%`,
+    backend.mac ?? "resolved",
+  ]);
+  return `${heading}\n${columns([["ID", "BACKEND", "ADDRESS", "PORT", "WEIGHT", "SHARE", "MAC"], ...rows], "  ")}`;
+}

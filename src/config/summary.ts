@@ -1,0 +1,134 @@
+// What a configuration amounts to: the result of `guideway check`.
+import type { ConfigIssue } from "./error.ts";
+import { type InterfaceFacts, largestMtu } from "./interfaces.ts";
+import type { Config, PoolConfig, VipConfig } from "./schema.ts";
+import { expandServices, PROTOCOL_TCP, PROTOCOL_UDP } from "./services.ts";
+
+export interface VipSummary {
+  name: string;
+  address: string;
+  pool: string;
+  forward: VipConfig["forward"];
+  /** Outer TTL or hop limit; only of tunnels. */
+  ttl?: number;
+  echo: boolean;
+  /** Numbers as in docs/datapath.md §1. `echo` is the service of the address itself, port 0. */
+  services: { number: number; protocol: "tcp" | "udp" | "echo"; port: number }[];
+}
+
+export interface PoolSummary {
+  name: string;
+  algorithm: PoolConfig["algorithm"];
+  tableSize: number;
+  /** Names of the VIPs that use it. */
+  vips: string[];
+  /** `share` is the part of new flows by weight, from 0 to 1; `id` as in docs/datapath.md §6. */
+  backends: (PoolConfig["backends"][number] & { id: number; share: number })[];
+}
+
+/** The object that `check --json` prints. */
+export interface Summary {
+  ok: boolean;
+  file: string;
+  /** Absent when the configuration has errors. */
+  machine?: Config["machine"];
+  /** `mtu` and `queues` only where this machine has the interface. */
+  interfaces?: { name: string; mtu?: number; queues?: number }[];
+  frames?: Config["frames"];
+  workers?: Config["workers"];
+  /** Timeouts in milliseconds. */
+  conntrack?: Config["conntrack"];
+  /** The seed in hexadecimal. */
+  hash?: { seed: string };
+  admin?: Config["admin"];
+  vips: VipSummary[];
+  pools: PoolSummary[];
+  /** Bytes of the arena, in all and by region; absent while unknown. */
+  memory?: { bytes: number; regions: Record<string, number> };
+  warnings: ConfigIssue[];
+  errors: readonly ConfigIssue[];
+}
+
+/** The summary of a valid configuration. `facts` are those of the interfaces that this machine has. */
+export function summarize(
+  file: string,
+  config: Config,
+  warnings: ConfigIssue[],
+  facts: ReadonlyMap<string, InterfaceFacts> = new Map(),
+): Summary {
+  const { machine, frames, workers, conntrack, hash, admin } = config;
+  return {
+    ok: true,
+    file,
+    machine,
+    interfaces: config.interfaces.map((name) => facts.get(name) ?? { name }),
+    frames,
+    workers,
+    conntrack,
+    hash: { seed: `0x${hash.seed.toString(16)}` },
+    admin,
+    vips: summarizeVips(config),
+    pools: summarizePools(config),
+    warnings: [...warnings, ...mtuWarnings(file, config, facts)],
+    errors: [],
+  };
+}
+
+/** The summary of a configuration that cannot be used. */
+export function summarizeErrors(file: string, errors: readonly ConfigIssue[]): Summary {
+  return { ok: false, file, vips: [], pools: [], warnings: [], errors };
+}
+
+function summarizeVips(config: Config): VipSummary[] {
+  const services = Map.groupBy(expandServices(config), (service) => service.vipIndex);
+  return config.vips.map(({ name, address, pool, forward, tunnel, echo }, index) => ({
+    name,
+    address,
+    pool,
+    forward,
+    ...(forward === "l2" ? {} : { ttl: tunnel.ttl }),
+    echo,
+    services: (services.get(index) ?? []).map(({ number, protocol, port }) => ({
+      number,
+      protocol: protocol === PROTOCOL_TCP ? "tcp" : protocol === PROTOCOL_UDP ? "udp" : "echo",
+      port,
+    })),
+  }));
+}
+
+function summarizePools(config: Config): PoolSummary[] {
+  let id = 0;
+  return Object.entries(config.pools).map(([name, { algorithm, tableSize, backends }]) => {
+    const total = backends.reduce((sum, backend) => sum + backend.weight, 0);
+    return {
+      name,
+      algorithm,
+      tableSize,
+      vips: config.vips.filter((vip) => vip.pool === name).map((vip) => vip.name),
+      backends: backends.map((backend) => ({
+        id: ++id,
+        ...backend,
+        share: total === 0 ? 0 : backend.weight / total,
+      })),
+    };
+  });
+}
+
+/** Interfaces of this machine whose packets may be larger than a frame. */
+function mtuWarnings(
+  file: string,
+  config: Config,
+  facts: ReadonlyMap<string, InterfaceFacts>,
+): ConfigIssue[] {
+  const limit = largestMtu(config.frames.size);
+  return config.interfaces.flatMap((name, index) => {
+    const mtu = facts.get(name)?.mtu ?? 0;
+    if (mtu <= limit) return [];
+    const cure =
+      config.frames.size === 2048 && mtu <= largestMtu(4096)
+        ? "Set frames.size to 4096"
+        : `Lower the MTU to ${limit}`;
+    const message = `${name} has an MTU of ${mtu}: packets above ${limit} bytes do not fit into a frame. ${cure}`;
+    return [{ file, line: 0, column: 0, path: `interfaces[${index}]`, message }];
+  });
+}
