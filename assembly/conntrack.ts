@@ -177,11 +177,11 @@ function victim(line: usize): usize {
 
 /**
  * Enters a flow that has no live entry.
- * @param stale its entry that is not live, or 0
+ * @param orphan its entry whose backend is dead, or 0
  * @returns TRACK_*
  */
-export function insert(line: usize, key: u64, stale: usize, backend: u32, protocol: u32, tcpFlags: u32): u32 {
-  let entry = stale;
+export function insert(line: usize, key: u64, orphan: usize, backend: u32, protocol: u32, tcpFlags: u32): u32 {
+  let entry = orphan;
   let track: u32 = TRACK_REPLACED;
   if (entry == 0) {
     entry = freeWay(line);

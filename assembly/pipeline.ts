@@ -6,7 +6,7 @@
 //   3 match; list the misses               6 rewrite, send or free, count
 
 import { countForwarded, countReason } from "./counters";
-import { insert, isLive, matchAway, matchHome, touch, backendOf, lineOfEntry } from "./conntrack";
+import { insert, isExpired, isLive, matchAway, matchHome, touch, backendOf, lineOfEntry } from "./conntrack";
 import { replyEcho } from "./forward/echo";
 import { forward } from "./forward/forward";
 import { block, packetAt, self } from "./instance";
@@ -89,6 +89,15 @@ function consult(misses: u32): void {
   for (let i: u32 = 0; i < misses; i++) choose(missAt(i));
 }
 
+/**
+ * Of the matching entries of a flow, none of them live, the one that is there because its backend died. Expired ones
+ * count as empty, so that it does not matter whether the sweep has been there.
+ */
+function orphanOf(home: usize, away: usize): usize {
+  if (home != 0 && !isExpired(home)) return home;
+  return away != 0 && !isExpired(away) ? away : 0;
+}
+
 /** Phase 5. An earlier packet of the batch may have entered the flow meanwhile, or its entry be next door. */
 function enter(misses: u32): void {
   for (let i: u32 = 0; i < misses; i++) {
@@ -103,8 +112,8 @@ function enter(misses: u32): void {
       packet.reason = <u8>REASON_NO_BACKEND;
       continue;
     }
-    const stale = home != 0 ? home : away;
-    packet.track = <u8>insert(line, packet.key, stale, backend, packet.protocol, packet.tcpFlags);
+    const orphan = orphanOf(home, away);
+    packet.track = <u8>insert(line, packet.key, orphan, backend, packet.protocol, packet.tcpFlags);
     packet.reason = <u8>REASON_NEW;
   }
 }

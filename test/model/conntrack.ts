@@ -26,8 +26,6 @@ interface Entry {
   state: FlowState;
   /** Tick of its state at its last packet. */
   age: number;
-  /** It was there before a jump of the clock by its state's timeout or more. */
-  jumped: boolean;
 }
 
 type Line = (Entry | undefined)[];
@@ -74,13 +72,11 @@ export class Conntrack {
   /** Time passes. A clock that runs backwards stands still. */
   advance(clockMs: number): void {
     const next = Math.max(this.#clockMs, clockMs - (clockMs % STEP_MS));
-    const jumpMs = next - this.#clockMs;
+    if (next === this.#clockMs) return;
     this.#clockMs = next;
-    if (jumpMs === 0) return;
     for (const line of this.#lines.values()) {
       for (const [index, entry] of line.entries()) {
         if (!entry) continue;
-        if (jumpMs >= this.#timeoutsMs[entry.state]) entry.jumped = true;
         if (this.#eager && this.#isExpired(entry)) line[index] = undefined;
       }
     }
@@ -109,7 +105,6 @@ export class Conntrack {
       backend,
       state,
       age: this.#tick(state),
-      jumped: false,
     };
     return { track, backend };
   }
@@ -131,7 +126,7 @@ export class Conntrack {
     };
     const own = ways.find((way) => {
       const entry = entryOf(way);
-      return entry && matches(entry, key, way);
+      return entry && matches(entry, key, way) && !this.#isExpired(entry);
     });
     if (own) return { way: own, track: TRACK_REPLACED };
     const home = ways.find((way) => !way.away && isFree(way));
@@ -166,13 +161,13 @@ export class Conntrack {
     return line;
   }
 
-  /** §3 without "mod 64". */
+  /** §3. */
   #tick(state: FlowState): number {
     return Math.floor((this.#clockMs * AGE_PER_TIMEOUT) / this.#timeoutsMs[state]);
   }
 
   #isExpired(entry: Entry): boolean {
-    return entry.jumped || this.#tick(entry.state) - entry.age > AGE_PER_TIMEOUT;
+    return this.#tick(entry.state) - entry.age > AGE_PER_TIMEOUT;
   }
 
   #isLive(entry: Entry): boolean {
