@@ -56,7 +56,7 @@ fn open_sockets() -> MutexGuard<'static, BTreeMap<i32, Open>> {
 ///
 /// Throws with `code` `ERR_NATIVE_ARGUMENT` for offsets and sizes that do not fit; `EPERM` without CAP_NET_RAW;
 /// `ENODEV` without such an interface; `EBUSY` when another process has the queue; `EINVAL` for a queue that
-/// does not exist; `ENETDOWN` for an interface that is down; `EOPNOTSUPP` when the driver has no zero-copy.
+/// does not exist; `EOPNOTSUPP` when the driver has no zero-copy. In copy mode the interface may be down.
 #[napi(ts_args_type = "memory: Uint8Array, options: SocketOptions")]
 pub fn open_socket(memory: Memory, options: SocketOptions) -> Result<Socket> {
     let frames = frames(memory, &options.frames)?;

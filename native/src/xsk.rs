@@ -188,7 +188,7 @@ fn advice(binding: &Binding<'_>, errno: i32) -> &'static str {
             "it needs CAP_NET_RAW: run as root or give the service AmbientCapabilities=CAP_NET_RAW"
         }
         libc::ENODEV => "the interface is gone",
-        libc::ENETDOWN => "the interface is down: `ip link set dev NAME up`",
+        libc::ENETDOWN => "zero-copy needs the interface up: `ip link set dev NAME up`",
         libc::EOPNOTSUPP if binding.mode == Mode::ZeroCopy => {
             "its driver has no zero-copy: use mode 'auto' or 'copy'"
         }

@@ -1,0 +1,159 @@
+// The XDP program against the plain model, by BPF_PROG_TEST_RUN: no interface is involved.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { native } from "./addon.ts";
+import { flowKey, shardOf } from "./filter-model.ts";
+import { withoutRoot } from "./namespace.ts";
+import { build, ICMP, ICMPV6, IPV6, type Packet, TCP, UDP, VLAN } from "./packets.ts";
+import { generator, randomPacket } from "./random.ts";
+import { install, SECRET, VIPS_V4, VIPS_V6 } from "./services.ts";
+
+const skip = withoutRoot || (native.hasProgram() ? false : "built without the XDP program");
+
+const load = (): InstanceType<typeof native.XdpProgram> =>
+  native.XdpProgram.load({ sockets: 1, services: 64, interfaces: 1 });
+
+test("shard agrees with the model on 10,000 random packets", { skip }, () => {
+  const program = load();
+  const services = install(program);
+  const below = generator(0x5eed);
+  const seen = { ours: 0, passed: 0, shards: new Set<number>() };
+  for (let index = 0; index < 10_000; index++) {
+    const packet = randomPacket(below);
+    const key = flowKey(packet, services, SECRET);
+    const expected = key === null ? 0 : 0x100 | shardOf(key);
+    const hex = (): string => `packet ${index}: ${Buffer.from(packet).toString("hex")}`;
+    assert.equal(program.testRun("shard", packet), expected, hex());
+    if (key === null) seen.passed++;
+    else seen.ours++;
+    if (key !== null) seen.shards.add(shardOf(key));
+  }
+  assert.ok(
+    seen.ours > 4000 && seen.passed > 2000,
+    `one-sided input: ${seen.ours} ours, ${seen.passed} passed`,
+  );
+  assert.equal(seen.shards.size, 256);
+});
+
+const vip4: Packet = {
+  source: [192, 0, 2, 1],
+  destination: VIPS_V4[0]!,
+  protocol: TCP,
+  sourcePort: 4000,
+  destinationPort: 80,
+};
+const vip6: Packet = {
+  source: [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9],
+  destination: VIPS_V6[0]!,
+  protocol: UDP,
+  sourcePort: 4000,
+  destinationPort: 53,
+};
+
+/** Changes bytes of a built packet. */
+function patch(packet: Packet, offset: number, ...values: number[]): Uint8Array {
+  const bytes = build(packet);
+  bytes.set(values, offset);
+  return bytes;
+}
+
+const taken: [string, Uint8Array][] = [
+  ["TCP to a VIP over IPv4", build(vip4)],
+  ["UDP to a VIP over IPv6", build(vip6)],
+  ["one VLAN tag", build({ ...vip4, vlans: [VLAN] })],
+  ["two VLAN tags", build({ ...vip6, vlans: [0x88a8, VLAN] })],
+  ["the longest IPv4 options", build({ ...vip4, options: 40 })],
+  ["padding behind the IP packet", Uint8Array.from([...build(vip4), 0, 0, 0, 0, 0, 0])],
+  ["the first fragment of a datagram", build({ ...vip4, fragment: 0x2000 })],
+  [
+    "a later fragment, with no layer 4 in it",
+    build({ ...vip4, protocol: UDP, fragment: 0x0010 }).slice(0, 34 + 8),
+  ],
+  ["a fragment of a protocol that is no service", build({ ...vip4, protocol: 47, fragment: 0x2000 })],
+  ["an IPv6 fragment header", build({ ...vip6, protocol: 44 })],
+  ["an IPv6 hop-by-hop header", build({ ...vip6, protocol: 0 })],
+  ["ping", build({ ...vip4, protocol: ICMP })],
+  ["ping over IPv6", build({ ...vip6, protocol: ICMPV6 })],
+  ["TTL 0: the engine counts it", patch(vip4, 22, 0)],
+  ["a bad TCP data offset: the engine counts it", patch(vip4, 14 + 20 + 12, 0x10)],
+  ["a bad UDP length: the engine counts it", patch(vip6, 14 + 40 + 4, 0, 0)],
+];
+
+const passed: [string, Uint8Array][] = [
+  ["an Ethernet header alone", build(vip4).slice(0, 14)],
+  ["ARP", patch(vip4, 12, 8, 6)],
+  ["three VLAN tags", build({ ...vip4, vlans: [VLAN, VLAN, VLAN] })],
+  ["a VLAN tag cut short", build({ ...vip4, vlans: [VLAN] }).slice(0, 17)],
+  ["another port of the VIP (SSH)", build({ ...vip4, destinationPort: 22 })],
+  ["another address", build({ ...vip4, destination: [10, 99, 0, 3] })],
+  ["another protocol", build({ ...vip4, protocol: 47 })],
+  ["ICMPv6 over IPv4", build({ ...vip4, protocol: ICMPV6 })],
+  ["ICMP over IPv6", build({ ...vip6, protocol: ICMP })],
+  ["a fragment to another address", build({ ...vip4, destination: [10, 99, 0, 3], fragment: 0x2000 })],
+  ["an IPv4 header cut short", build(vip4).slice(0, 33)],
+  ["IPv4 options cut short", build({ ...vip4, options: 40 }).slice(0, 60)],
+  ["an IPv4 header length below 20", patch(vip4, 14, 0x44)],
+  ["version 6 in an IPv4 packet", patch(vip4, 14, 0x65)],
+  ["a total length beyond the frame", patch(vip4, 16, 0, 41)],
+  ["a total length below the header", patch(vip4, 16, 0, 19)],
+  ["a total length that cuts the TCP header", patch(vip4, 16, 0, 39)],
+  ["an IPv6 header cut short", build(vip6).slice(0, 53)],
+  ["an IPv6 payload beyond the frame", patch(vip6, 18, 0, 9)],
+  ["an IPv6 payload that cuts the UDP header", patch(vip6, 18, 0, 7)],
+  ["an unknown EtherType", patch({ ...vip6, vlans: [VLAN] }, 16, IPV6 >> 8, 0)],
+];
+
+test("the filter takes what is for a VIP", { skip }, async (context) => {
+  const program = load();
+  const services = install(program);
+  for (const [name, packet] of taken) {
+    await context.test(name, () => {
+      const key = flowKey(packet, services, SECRET);
+      assert.ok(key !== null, "the model disagrees with this test");
+      assert.equal(program.testRun("shard", packet), 0x100 | shardOf(key));
+    });
+  }
+});
+
+test("the filter passes everything else to the host", { skip }, async (context) => {
+  const program = load();
+  const services = install(program);
+  for (const [name, packet] of passed) {
+    await context.test(name, () => {
+      assert.equal(flowKey(packet, services, SECRET), null, "the model disagrees with this test");
+      assert.equal(program.testRun("shard", packet), 0);
+      assert.equal(program.testRun("steer", packet), 2);
+    });
+  }
+});
+
+test("a removed service is passed", { skip }, () => {
+  const program = load();
+  install(program);
+  const key = new Uint8Array([...VIPS_V4[0]!, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 80, TCP, 4]);
+  assert.notEqual(program.testRun("shard", build(vip4)), 0);
+  assert.equal(program.deleteService(key), true);
+  assert.equal(program.testRun("shard", build(vip4)), 0);
+  assert.equal(program.deleteService(key), false);
+});
+
+test("arguments of the wrong size are refused by name", { skip }, () => {
+  const program = load();
+  const refused = (message: RegExp) => ({ code: "ERR_NATIVE_ARGUMENT", message });
+  assert.throws(() => program.setSecret(new Uint8Array(31)), refused(/secret is 31 bytes, expected 32/));
+  assert.throws(() => program.setService(new Uint8Array(19), 1), refused(/key is 19 bytes, expected 20/));
+  assert.throws(() => program.setService(new Uint8Array(20), 0), refused(/number is 0, expected 1 to 65535/));
+  assert.throws(() => program.setShardOwners(new Uint8Array(255)), refused(/owners is 255 bytes/));
+  assert.throws(() => program.setShardOwners(new Uint8Array(256).fill(32)), refused(/below 32/));
+  assert.throws(() => program.setSocket(1, 0), refused(/index is 1, expected below 1/));
+  assert.throws(
+    () => native.XdpProgram.load({ sockets: 0, services: 1, interfaces: 1 }),
+    refused(/sockets is 0/),
+  );
+});
+
+test("a full map says so", { skip }, () => {
+  const program = native.XdpProgram.load({ sockets: 1, services: 1, interfaces: 1 });
+  program.setInterface(1, 0);
+  assert.throws(() => program.setInterface(2, 0), { code: "E2BIG", message: /load the program with more/ });
+});

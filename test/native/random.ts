@@ -1,0 +1,37 @@
+// Random packets, the same for the same seed.
+import { build, ICMP, ICMPV6, type Packet, SERVICE_VLAN, TCP, UDP, VLAN } from "./packets.ts";
+import { PORTS, VIPS_V4, VIPS_V6 } from "./services.ts";
+
+/** Numbers below `limit`, by xorshift32. */
+export function generator(seed: number): (limit: number) => number {
+  let state = seed >>> 0 || 1;
+  return (limit) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % limit;
+  };
+}
+
+/** A packet that is mostly for a VIP and mostly well-formed: one in eight is cut short, one in eight has a byte changed. */
+export function randomPacket(below: (limit: number) => number): Uint8Array {
+  const oneIn = (n: number): boolean => below(n) === 0;
+  const pick = <T>(values: readonly T[]): T => values[below(values.length)]!;
+  const v6 = oneIn(2);
+  const address = (): number[] => Array.from({ length: v6 ? 16 : 4 }, () => below(256));
+  const extension = [0, 43, 44, 51, 60, 135, 139, 140];
+  const packet: Packet = {
+    vlans: oneIn(2) ? [] : Array.from({ length: below(4) }, () => pick([VLAN, SERVICE_VLAN])),
+    source: address(),
+    destination: oneIn(8) ? address() : pick(v6 ? VIPS_V6 : VIPS_V4),
+    protocol: oneIn(8) ? pick([ICMP, ICMPV6, 47, 50, 132, ...extension]) : pick([TCP, UDP]),
+    sourcePort: below(65536),
+    destinationPort: oneIn(8) ? below(65536) : pick(PORTS),
+    options: oneIn(4) ? 4 * below(11) : 0,
+    fragment: oneIn(8) ? pick([0x2000, 0x4000, 0x8000, below(0x2000)]) : 0x4000,
+    payload: below(64),
+  };
+  const bytes = build(packet);
+  if (oneIn(8)) bytes[below(bytes.length)] = below(256);
+  return oneIn(8) ? bytes.slice(0, Math.max(14, below(bytes.length + 1))) : bytes;
+}
