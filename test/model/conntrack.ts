@@ -1,7 +1,7 @@
 // The connection table of docs/datapath.md §3, as plain objects: 256 shards of lines of 7 ways.
 //
-// Two things are simpler than in the engine. Ages count ticks without wrapping at 64: what a wrap would
-// bring back to life, the sweep has emptied by then. And the sweep is "never" or "before each packet".
+// Two things are simpler than in the engine: ages are stored whole, not modulo 64, and the sweep is "never" or
+// "before each step of the clock". Since it changes no decision, the two are the same to everyone outside.
 
 import {
   AGE_PER_TIMEOUT,
@@ -74,10 +74,13 @@ export class Conntrack {
     const next = Math.max(this.#clockMs, clockMs - (clockMs % STEP_MS));
     if (next === this.#clockMs) return;
     this.#clockMs = next;
+    if (this.#eager) this.#sweep();
+  }
+
+  #sweep(): void {
     for (const line of this.#lines.values()) {
       for (const [index, entry] of line.entries()) {
-        if (!entry) continue;
-        if (this.#eager && this.#isExpired(entry)) line[index] = undefined;
+        if (entry && this.#isExpired(entry)) line[index] = undefined;
       }
     }
   }

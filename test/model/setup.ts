@@ -54,8 +54,8 @@ export interface ModelSetup {
   pools: PoolSetup[];
   vips: VipSetup[];
   /**
-   * When expired ways are emptied: "lazy" (never; they stay until something takes their place) or "eager"
-   * (before each packet). §3 says that a sweep changes no decision, so that the two must agree.
+   * When expired ways are emptied: "lazy" (never, the default; they stay until something takes their place) or
+   * "eager" (whenever the clock moves). A sweep changes no decision (§3), so that the two must agree.
    */
   sweep?: "lazy" | "eager";
 }
