@@ -140,9 +140,9 @@ export function traffic(
 ): fc.Arbitrary<TimedPacket[]> {
   const timeouts = Object.values(setup.timeoutsMs);
   const pauseMs = fc.oneof(
-    { weight: 10, arbitrary: fc.constant(0) },
-    { weight: 6, arbitrary: fc.nat(200) },
-    { weight: 3, arbitrary: fc.nat(Math.min(...timeouts)) },
+    { weight: 20, arbitrary: fc.constant(0) },
+    { weight: 10, arbitrary: fc.nat(200) },
+    { weight: 1, arbitrary: fc.nat(Math.min(...timeouts)) },
     { weight: 1, arbitrary: fc.constantFrom(...timeouts.flatMap((ms) => [ms - 16, ms, ms + 16, ms * 4])) },
   );
   return fc.array(fc.tuple(packets, pauseMs), { minLength: 1, maxLength, size: "max" }).map((list) => {
