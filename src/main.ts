@@ -4,10 +4,11 @@ import { readFileSync } from "node:fs";
 import { findPackageJSON } from "node:module";
 import { Command, CommanderError, Option } from "commander";
 import { register as check } from "./commands/check.ts";
+import { register as lab } from "./commands/lab.ts";
 import { GuidewayError } from "./errors.ts";
 
 /** In the order of --help. Each declares its options; what it does is imported when it is called. */
-const COMMANDS = [check];
+const COMMANDS = [check, lab];
 
 /** The same words as LOG_LEVELS, which would load the logger for --help. */
 const LEVELS = ["silent", "fatal", "error", "warn", "info", "debug", "trace"];

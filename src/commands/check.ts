@@ -1,4 +1,8 @@
 import type { Command } from "commander";
+import type { InterfaceFacts } from "../config/interfaces.ts";
+import type { Config } from "../config/schema.ts";
+import type { MemorySummary } from "../config/summary.ts";
+import { GuidewayError } from "../errors.ts";
 
 /** `guideway check`: validates a configuration and prints what it would do. */
 export function register(program: Command): void {
@@ -20,15 +24,35 @@ async function check(file: string, json: boolean): Promise<void> {
   const print = (text: string): void => void process.stdout.write(`${text}\n`);
   try {
     const { config, warnings } = loadConfig(file);
-    const facts = config.interfaces.map(readInterface).filter((each) => each !== undefined);
-    const summary = summarize(file, config, warnings, new Map(facts.map((each) => [each.name, each])));
-    // ARENA PLAN CALL SITE: planArena(config, { interfaces: queues }) of src/dataplane/plan.ts goes here. It fills
-    // summary.memory, and refuses more than 4 GiB by a ConfigError.
+    const found = config.interfaces.map(readInterface).filter((each) => each !== undefined);
+    const facts = new Map(found.map((each) => [each.name, each]));
+    const summary = summarize(file, config, warnings, facts);
+    summary.memory = await memory(file, config, facts);
     if (json) print(JSON.stringify(summary, null, 2));
     else print((await import("../config/render.ts")).renderSummary(summary));
   } catch (error) {
     if (json && error instanceof ConfigError)
       print(JSON.stringify(summarizeErrors(file, error.issues), null, 2));
     throw error;
+  }
+}
+
+/** What the arena would take on this machine; an interface that it lacks counts as one queue. Throws ConfigError. */
+async function memory(
+  file: string,
+  config: Config,
+  facts: ReadonlyMap<string, InterfaceFacts>,
+): Promise<MemorySummary> {
+  const { planArena, workerCount } = await import("../dataplane/plan.ts");
+  const { ConfigError } = await import("../config/error.ts");
+  const queues = config.interfaces.reduce((sum, name) => sum + (facts.get(name)?.queues ?? 1), 0);
+  const workers = workerCount(config);
+  try {
+    const plan = planArena(config, { queues: Math.max(1, queues), workers });
+    const regions = Object.entries(plan.regions).map(([name, region]) => [name, region.bytes] as const);
+    return { bytes: plan.bytes, queues, workers, regions: Object.fromEntries(regions) };
+  } catch (error) {
+    if (!(error instanceof GuidewayError) || error.code !== "ARENA_SIZE") throw error;
+    throw new ConfigError([{ file, line: 0, column: 0, path: "", message: error.message }], error);
   }
 }

@@ -4,6 +4,9 @@ import { HEADROOM } from "../../assembly/layout.ts";
 /** What the kernel says of a network interface of this machine. */
 export interface InterfaceFacts {
   name: string;
+  ifindex: number;
+  /** MAC address as text. */
+  mac: string;
   /** Most bytes of an IP packet. */
   mtu: number;
   /** Receive queues. */
@@ -22,9 +25,10 @@ export function largestMtu(frameBytes: number): number {
 export function readInterface(name: string): InterfaceFacts | undefined {
   try {
     const directory = `/sys/class/net/${name}`;
-    const mtu = Number(readFileSync(`${directory}/mtu`, "utf8"));
+    const read = (file: string) => readFileSync(`${directory}/${file}`, "utf8").trim();
+    const mtu = Number(read("mtu"));
     const queues = readdirSync(`${directory}/queues`).filter((queue) => queue.startsWith("rx-")).length;
-    return { name, mtu, queues };
+    return { name, ifindex: Number(read("ifindex")), mac: read("address"), mtu, queues };
   } catch {
     return undefined;
   }

@@ -1,13 +1,13 @@
 // The summary of a configuration as text for people.
 import { formatDuration } from "./duration.ts";
 import { formatIssue } from "./error.ts";
-import type { PoolSummary, Summary, VipSummary } from "./summary.ts";
+import type { MemorySummary, PoolSummary, Summary, VipSummary } from "./summary.ts";
 
 /** The text that `check` prints, without a final newline. */
 export function renderSummary(summary: Summary): string {
   const count = summary.warnings.length;
   const sections = [
-    `${summary.file} is valid${count === 0 ? "" : `, with ${count} warning${count === 1 ? "" : "s"}`}`,
+    `${summary.file} is valid${count === 0 ? "" : `, with ${counted(count, "warning")}`}`,
     renderMachine(summary),
     renderVips(summary.vips),
     ...summary.pools.map(renderPool),
@@ -50,7 +50,7 @@ function renderMachine({
   const shown = interfaces.map(({ name, mtu, queues }) =>
     mtu === undefined
       ? `${name} (not on this machine)`
-      : `${name} (MTU ${mtu}, ${queues} queue${queues === 1 ? "" : "s"})`,
+      : `${name} (MTU ${mtu}, ${counted(queues ?? 0, "queue")})`,
   );
   rows.push(["interfaces", shown.join(", ") || "none: offline use only"]);
   if (workers) {
@@ -65,12 +65,22 @@ function renderMachine({
     rows.push(["conntrack", `${conntrack.flows} flows, ${timeouts.join(", ")}`]);
   }
   if (hash) rows.push(["hash seed", hash.seed]);
-  if (memory) {
-    const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-    const regions = Object.entries(memory.regions).map(([region, bytes]) => `${region} ${mebibytes(bytes)}`);
-    rows.push(["memory", `${mebibytes(memory.bytes)}: ${regions.join(", ")}`]);
-  }
+  if (memory) rows.push(["memory", memoryText(memory)]);
   return columns(rows);
+}
+
+/** The whole, what it is for, and the parts of a mebibyte and more. */
+function memoryText({ bytes, queues, workers, regions }: MemorySummary): string {
+  const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  const parts = Object.entries(regions)
+    .filter(([, part]) => part >= 2 ** 20)
+    .sort((a, b) => b[1] - a[1])
+    .map(([name, part]) => `${name} ${mebibytes(part)}`);
+  return `${mebibytes(bytes)} for ${counted(workers, "worker")} and ${counted(queues, "queue")}: ${parts.join(", ")}`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function renderVips(vips: VipSummary[]): string {

@@ -26,6 +26,14 @@ export interface PoolSummary {
   backends: (PoolConfig["backends"][number] & { id: number; share: number })[];
 }
 
+/** Bytes of the arena, in all and by region, for so many queues of interfaces and so many workers. */
+export interface MemorySummary {
+  bytes: number;
+  queues: number;
+  workers: number;
+  regions: Record<string, number>;
+}
+
 /** The object that `check --json` prints. */
 export interface Summary {
   ok: boolean;
@@ -43,8 +51,8 @@ export interface Summary {
   admin?: Config["admin"];
   vips: VipSummary[];
   pools: PoolSummary[];
-  /** Bytes of the arena, in all and by region; absent while unknown. */
-  memory?: { bytes: number; regions: Record<string, number> };
+  /** What the arena would take on this machine. */
+  memory?: MemorySummary;
   warnings: ConfigIssue[];
   errors: readonly ConfigIssue[];
 }
