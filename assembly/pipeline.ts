@@ -29,7 +29,7 @@ export function process(count: u32): void {
   const misses = match(count);
   if (misses != 0) {
     consult(misses);
-    enter(misses);
+    enter(missAt(0), count);
   }
   finish(count);
   commit(count, handed);
@@ -67,26 +67,36 @@ function follow(packet: Packet, entry: usize): bool {
   return true;
 }
 
-/** Phase 3. @returns the number of misses */
+/**
+ * Phase 3: follows the hits up to the first miss, and lists what is not found from there on. A hit behind a miss is left to
+ * phase 5, because what the miss inserts may evict it.
+ * @returns the number of misses
+ */
 function match(count: u32): u32 {
+  let i: u32 = 0;
+  for (; i < count; i++) {
+    const packet = packetAt(i);
+    if (packet.reason == REASON_NONE && !follow(packet, matchHome(packet.line, packet.key))) break;
+  }
   let misses: u32 = 0;
-  for (let i: u32 = 0; i < count; i++) {
+  for (; i < count; i++) {
     const packet = packetAt(i);
     if (packet.reason != REASON_NONE) continue;
-    if (follow(packet, matchHome(packet.line, packet.key))) continue;
+    const entry = matchHome(packet.line, packet.key);
+    if (misses != 0 && entry != 0 && isLive(entry)) continue;
     store<u8>(block + misses, <u8>i, WORKER_MISSES);
     misses++;
   }
   return misses;
 }
 
-function missAt(i: u32): Packet {
-  return packetAt(load<u8>(block + i, WORKER_MISSES));
+function missAt(i: u32): u32 {
+  return load<u8>(block + i, WORKER_MISSES);
 }
 
 /** Phase 4. */
 function consult(misses: u32): void {
-  for (let i: u32 = 0; i < misses; i++) choose(missAt(i));
+  for (let i: u32 = 0; i < misses; i++) choose(packetAt(missAt(i)));
 }
 
 /**
@@ -98,15 +108,20 @@ function orphanOf(home: usize, away: usize): usize {
   return away != 0 && !isExpired(away) ? away : 0;
 }
 
-/** Phase 5. An earlier packet of the batch may have entered the flow meanwhile, or its entry be next door. */
-function enter(misses: u32): void {
-  for (let i: u32 = 0; i < misses; i++) {
-    const packet = missAt(i);
+/**
+ * Phase 5: from the first miss on, in order. An earlier packet of the batch may have entered the flow meanwhile, or
+ * evicted it, or its entry be next door.
+ */
+function enter(first: u32, count: u32): void {
+  for (let i = first; i < count; i++) {
+    const packet = packetAt(i);
+    if (packet.reason != REASON_NONE) continue;
     const line: usize = packet.line;
     const home = matchHome(line, packet.key);
     if (follow(packet, home)) continue;
     const away = matchAway(line, packet.key);
     if (follow(packet, away)) continue;
+    if (packet.hash == 0) choose(packet);
     const backend: u32 = packet.backend;
     if (backend == 0) {
       packet.reason = <u8>REASON_NO_BACKEND;

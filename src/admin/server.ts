@@ -1,0 +1,86 @@
+// The admin socket: HTTP and JSON on a unix socket, for the commands that operate a running machine.
+// Paths carry a version; errors are {"error": {"code", "message"}}.
+
+import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { dirname } from "node:path";
+import fastify, { type FastifyInstance } from "fastify";
+import { z } from "zod";
+import type { Machine } from "../control/machine.ts";
+import { GuidewayError } from "../errors.ts";
+
+const backendState = z.strictObject({ state: z.enum(["active", "draining", "dead"]) });
+
+/** Whether somebody answers on a unix socket. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
+
+/** Makes the path free: a socket that a killed process left behind goes. @throws GuidewayError ADMIN_SOCKET */
+async function clear(path: string): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true });
+  if (!existsSync(path)) return;
+  if (await answers(path)) {
+    throw new GuidewayError(
+      "ADMIN_SOCKET",
+      `admin.socket: another guideway answers on ${path}; stop it, or give this one another path`,
+    );
+  }
+  rmSync(path, { force: true });
+}
+
+export class AdminServer {
+  readonly #server: FastifyInstance;
+  readonly #path: string;
+
+  private constructor(machine: Machine, path: string) {
+    this.#path = path;
+    this.#server = fastify({ forceCloseConnections: true });
+    this.#server.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+      const unknown = error instanceof GuidewayError && error.code === "UNKNOWN";
+      const status = error instanceof z.ZodError ? 400 : unknown ? 404 : (error.statusCode ?? 500);
+      const code = error instanceof GuidewayError ? error.code : status < 500 ? "BAD_REQUEST" : "INTERNAL";
+      const message = error instanceof z.ZodError ? z.prettifyError(error) : error.message;
+      return reply.status(status).send({ error: { code, message } });
+    });
+    this.#server.setNotFoundHandler((request, reply) =>
+      reply.status(404).send({ error: { code: "NOT_FOUND", message: `there is no ${request.method} ${request.url}` } }),
+    );
+    this.#server.get("/v1/status", () => machine.status());
+    this.#server.get("/v1/frames", () => machine.auditFrames());
+    this.#server.put<{ Params: { pool: string; backend: string } }>(
+      "/v1/pools/:pool/backends/:backend/state",
+      ({ params, body }) => {
+        const { state } = backendState.parse(body);
+        machine.setBackendState(params.pool, params.backend, state);
+        return { pool: params.pool, backend: params.backend, state };
+      },
+    );
+  }
+
+  /** @throws GuidewayError ADMIN_SOCKET when the path is taken or cannot be bound */
+  static async listen(machine: Machine, path: string): Promise<AdminServer> {
+    const server = new AdminServer(machine, path);
+    try {
+      await clear(path);
+      await server.#server.listen({ path });
+    } catch (cause) {
+      if (cause instanceof GuidewayError) throw cause;
+      throw new GuidewayError("ADMIN_SOCKET", `admin.socket: cannot listen on ${path}: ${(cause as Error).message}`, { cause });
+    }
+    chmodSync(path, 0o600);
+    return server;
+  }
+
+  async close(): Promise<void> {
+    await this.#server.close();
+    rmSync(this.#path, { force: true });
+  }
+}

@@ -1,0 +1,68 @@
+// The kernel's routes and neighbours, through iproute2: it speaks JSON and knows every kernel's netlink.
+
+import { execFile, spawn } from "node:child_process";
+import { promisify } from "node:util";
+import { GuidewayError } from "../errors.ts";
+
+const run = promisify(execFile);
+const TIMEOUT_MS = 5000;
+
+export interface Route {
+  dev: string;
+  /** Router on the way; undefined when the destination is on the link. */
+  gateway: string | undefined;
+}
+
+export interface Neighbour {
+  address: string;
+  /** Present once it is resolved. */
+  mac: string | undefined;
+}
+
+/** Neighbour states in which the entry's MAC address may be used (include/net/neighbour.h: NUD_VALID). */
+const USABLE = new Set(["REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT", "NOARP"]);
+
+async function ip<T>(...args: string[]): Promise<T[]> {
+  try {
+    const { stdout } = await run("ip", ["-json", ...args], { timeout: TIMEOUT_MS });
+    return JSON.parse(stdout || "[]") as T[];
+  } catch (cause) {
+    const { stderr, message } = cause as { stderr?: string; message: string };
+    throw new GuidewayError("IPROUTE", `"ip ${args.join(" ")}" failed: ${stderr?.trim() || message}`, { cause });
+  }
+}
+
+/** How packets to an address leave this machine. @throws GuidewayError IPROUTE when there is no route */
+export async function routeTo(address: string): Promise<Route> {
+  const [route] = await ip<{ dev: string; gateway?: string; via?: { host: string } }>("route", "get", address);
+  if (!route?.dev) throw new GuidewayError("IPROUTE", `no route to ${address}`);
+  return { dev: route.dev, gateway: route.gateway ?? route.via?.host };
+}
+
+/** Neighbours of an interface. */
+export async function neighboursOf(dev: string): Promise<Neighbour[]> {
+  const entries = await ip<{ dst: string; lladdr?: string; state?: string[] }>("neigh", "show", "dev", dev);
+  return entries.map(({ dst, lladdr, state = [] }) => ({
+    address: dst,
+    mac: state.some((each) => USABLE.has(each)) ? lladdr : undefined,
+  }));
+}
+
+/** Makes the kernel resolve a neighbour and keep it fresh by itself (NTF_EXT_MANAGED, Linux 5.16). */
+export async function manageNeighbour(address: string, dev: string): Promise<void> {
+  await ip("neigh", "replace", address, "dev", dev, "managed");
+}
+
+/** Forgets a neighbour; the kernel resolves it again when it needs it. */
+export async function forgetNeighbour(address: string, dev: string): Promise<void> {
+  await ip("neigh", "del", address, "dev", dev).catch(() => undefined);
+}
+
+/** Calls back whenever some neighbour changes. @returns a function that ends it */
+export function watchNeighbours(changed: () => void): () => void {
+  const monitor = spawn("ip", ["monitor", "neigh"], { stdio: ["ignore", "pipe", "ignore"] });
+  monitor.stdout.on("data", changed);
+  // Without the monitor changes are seen by polling alone.
+  monitor.on("error", () => undefined);
+  return () => void monitor.kill();
+}

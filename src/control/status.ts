@@ -1,0 +1,124 @@
+// What a machine says of itself: the body of GET /v1/status.
+
+import { tableDigest } from "../dataplane/table-builder.ts";
+import { type BackendTraffic, Statistics, type Traffic, type WorkerStatistics } from "../dataplane/statistics.ts";
+import type { BackendState, DirectoryBackend } from "../dataplane/directory.ts";
+import { TABLE_SIZE, TABLE_SLOTS, POOL_TABLE } from "../../assembly/layout.ts";
+import type { SocketStatistics } from "../native.ts";
+import type { Machine } from "./machine.ts";
+
+export interface BackendStatus extends BackendTraffic {
+  name: string;
+  id: number;
+  address: string;
+  state: BackendState;
+  weight: number;
+  /** Part of the pool's slots, 0 … 1. */
+  share: number;
+  nextHop: { dev: string; address: string | undefined; mac: string | undefined } | undefined;
+}
+
+export interface PoolStatus {
+  name: string;
+  algorithm: string;
+  tableSize: number;
+  /** Equal on machines with equal tables. */
+  digest: string;
+  backends: BackendStatus[];
+}
+
+export interface VipStatus extends Traffic {
+  name: string;
+  address: string;
+  protocol: string;
+  ports: number[];
+  forward: string;
+  pool: string;
+}
+
+export interface InterfaceStatus {
+  name: string;
+  queues: number;
+  mtu: number;
+  mac: string;
+  sockets: string;
+  program: string | undefined;
+  kernel: SocketStatistics;
+}
+
+export interface MachineStatus {
+  machine: string;
+  pid: number;
+  startedAt: string;
+  uptimeSeconds: number;
+  arenaBytes: number;
+  epoch: number;
+  interfaces: InterfaceStatus[];
+  workers: (WorkerStatistics & { nsPerPacket: number })[];
+  /** Packets by reason (docs/verdicts.md). */
+  reasons: Record<string, number>;
+  vips: VipStatus[];
+  pools: PoolStatus[];
+  frames: { total: number; places: Record<string, number> };
+}
+
+export function statusOf(machine: Machine): MachineStatus {
+  const { engine, config, startedAt, ports } = machine;
+  const { arena, directory, publication } = engine;
+  const statistics = new Statistics(arena);
+  const { total, places } = machine.auditFrames();
+  return {
+    machine: config.machine.name,
+    pid: process.pid,
+    startedAt: startedAt.toISOString(),
+    uptimeSeconds: (Date.now() - startedAt.getTime()) / 1000,
+    arenaBytes: arena.plan.bytes,
+    epoch: publication.epoch,
+    interfaces: ports.interfaces.map(({ name, queues, mtu, mac, sockets, program }, index) => ({
+      name, queues, mtu, mac, sockets, program, kernel: ports.statistics(index),
+    })),
+    workers: statistics.workers().map((worker) => ({
+      ...worker,
+      nsPerPacket: worker.packets === 0 ? 0 : worker.busyNs / worker.packets,
+    })),
+    reasons: statistics.reasons(),
+    vips: directory.vips.map(({ name, address, protocol, port, forward, pool }, index) => ({
+      name, address, protocol, ports: port, forward, pool, ...statistics.vip(index),
+    })),
+    pools: directory.poolNames.map((name) => poolStatus(machine, name, statistics)),
+    frames: { total, places },
+  };
+}
+
+function poolStatus(machine: Machine, name: string, statistics: Statistics): PoolStatus {
+  const { directory } = machine.engine;
+  const slots = publishedSlots(machine, name);
+  const taken = new Map<number, number>();
+  for (const id of slots) taken.set(id, (taken.get(id) ?? 0) + 1);
+  const backend = ({ id, config, state }: DirectoryBackend): BackendStatus => ({
+    name: config.name,
+    id,
+    address: config.address,
+    state,
+    weight: config.weight,
+    share: slots.length === 0 ? 0 : (taken.get(id) ?? 0) / slots.length,
+    nextHop: machine.neighbours.nextHop(id),
+    ...statistics.backend(id),
+  });
+  const { algorithm, tableSize } = machine.config.pools[name]!;
+  return {
+    name,
+    algorithm,
+    tableSize,
+    digest: tableDigest(slots.length, Array.from(slots, (id) => directory.backends[id]!.config.name)),
+    backends: directory.backendsOf(name).map(backend),
+  };
+}
+
+/** A copy of the slots of the table that workers use. */
+function publishedSlots({ engine }: Machine, pool: string): Uint16Array {
+  const { arena, directory } = engine;
+  const table = arena.word(directory.poolRecord(pool) + POOL_TABLE);
+  const at = (table + TABLE_SLOTS) / 2;
+  return arena.u16.slice(at, at + arena.word(table + TABLE_SIZE));
+}

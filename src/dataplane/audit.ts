@@ -1,0 +1,66 @@
+// Where every frame is. Exact when traffic and workers stand still; while they run, frames on their way from
+// one place to the next may be seen twice or not at all.
+
+import * as L from "../../assembly/layout.ts";
+import type { Engine } from "./engine.ts";
+import type { Ring } from "./rings.ts";
+
+export interface FrameAudit {
+  total: number;
+  /** Frames by place. */
+  places: Record<"fill" | "completion" | "rx" | "tx" | "handoff" | "free" | "inHand", number>;
+  /** Offsets of frames that are in no place that can be seen. The kernel may hold one per queue. */
+  missing: number[];
+  /** Offsets of frames that are in two places: never right when everything stands still. */
+  duplicated: number[];
+  /** Addresses that belong to no frame. */
+  invalid: number[];
+}
+
+export function auditFrames(engine: Engine): FrameAudit {
+  const { arena, wiring, workers } = engine;
+  const { frameBytes, frameCount, regions, freeListBytes } = arena.plan;
+  const seen = new Uint8Array(frameCount);
+  const places = { fill: 0, completion: 0, rx: 0, tx: 0, handoff: 0, free: 0, inHand: 0 };
+  const invalid: number[] = [];
+
+  const note = (place: keyof typeof places, address: number) => {
+    places[place]++;
+    const frame = Math.floor(address / frameBytes);
+    if (frame < frameCount) seen[frame]!++;
+    else invalid.push(address);
+  };
+  const noteRing = (place: keyof typeof places, ring: Ring, descriptorBytes: number) => {
+    const producer = arena.word(ring.producer);
+    for (let at = arena.word(ring.consumer); at !== producer; at = (at + 1) >>> 0) {
+      note(place, arena.u32[(ring.descriptors + (at & ring.mask) * descriptorBytes) / 4]!);
+    }
+  };
+
+  for (const { fill, completion } of wiring.queues) {
+    noteRing("fill", fill, L.FRAME_DESCRIPTOR_BYTES);
+    noteRing("completion", completion, L.FRAME_DESCRIPTOR_BYTES);
+  }
+  for (const { rx, tx } of wiring.ports) {
+    noteRing("rx", rx, L.PACKET_DESCRIPTOR_BYTES);
+    noteRing("tx", tx, L.PACKET_DESCRIPTOR_BYTES);
+  }
+  for (const { ring } of wiring.handoffs) noteRing("handoff", ring, L.PACKET_DESCRIPTOR_BYTES);
+  for (let worker = 0; worker < workers; worker++) {
+    const block = arena.workerBlock(worker);
+    const list = regions.freeLists.offset + worker * freeListBytes;
+    const free = arena.word(block + L.WORKER_FREE_COUNT);
+    for (let i = 0; i < free; i++) note("free", arena.u32[list / 4 + i]!);
+    const inHand = arena.word(block + L.WORKER_IN_HAND);
+    for (let i = 0; i < inHand; i++) {
+      note("inHand", arena.u32[(block + L.WORKER_BATCH + i * L.PACKET_BYTES + L.PACKET_FRAME) / 4]!);
+    }
+  }
+  const missing: number[] = [];
+  const duplicated: number[] = [];
+  seen.forEach((times, frame) => {
+    if (times === 0) missing.push(frame * frameBytes);
+    if (times > 1) duplicated.push(frame * frameBytes);
+  });
+  return { total: frameCount, places, missing, duplicated, invalid };
+}

@@ -1,0 +1,165 @@
+// The kernel's side of the engine: an AF_XDP socket for every worker on every queue of every interface, and
+// the XDP program that steers packets to them.
+//
+//   state     entered by   packets of VIPs go
+//   opened    constructor  to the host: the program is not attached yet
+//   attached  attach()     to the workers
+//   detached  detach()     to the host; what is in the rings can be drained
+//   closed    close()      —
+//
+// All of it goes with the process: sockets are descriptors, and the program is attached by bpf_link.
+
+import * as L from "../../assembly/layout.ts";
+import { type InterfaceFacts, readInterface } from "../config/interfaces.ts";
+import { serviceKey } from "../config/services.ts";
+import type { Engine } from "../dataplane/engine.ts";
+import { GuidewayError } from "../errors.ts";
+import { macBytes } from "../mac.ts";
+import { loadNative, type Native, type Socket, type SocketStatistics, type XdpProgram } from "../native.ts";
+
+/** An interface as it was opened. */
+export interface XdpInterface extends InterfaceFacts {
+  /** How the kernel hands packets over. */
+  sockets: "zero-copy" | "copy";
+  /** Where the program runs; undefined until it is attached. */
+  program: "native" | "generic" | undefined;
+}
+
+interface OpenSocket {
+  fd: number;
+  worker: number;
+  interface: number;
+}
+
+/**
+ * Facts of the configured interfaces.
+ * @throws GuidewayError INTERFACE when one does not exist
+ */
+export function findInterfaces(names: readonly string[]): InterfaceFacts[] {
+  return names.map((name) => {
+    const facts = readInterface(name);
+    if (facts) return facts;
+    throw new GuidewayError(
+      "INTERFACE",
+      `interfaces: there is no interface ${JSON.stringify(name)} here; "ip -brief link" lists those of this network namespace`,
+      { exitCode: 2 },
+    );
+  });
+}
+
+export class XdpPorts {
+  readonly #engine: Engine;
+  readonly #native: Native;
+  readonly #program: XdpProgram;
+  readonly #open: OpenSocket[] = [];
+  readonly interfaces: XdpInterface[] = [];
+
+  /**
+   * Opens the sockets and wires them to the engine.
+   * @throws Error with the native addon's code when the kernel refuses; everything opened so far is closed again
+   */
+  constructor(engine: Engine, facts: readonly InterfaceFacts[], secret: Uint8Array) {
+    this.#engine = engine;
+    this.#native = loadNative();
+    const queues = Math.max(...facts.map((each) => each.queues));
+    this.#program = this.#native.XdpProgram.load({
+      sockets: facts.length * queues * L.MAX_WORKERS,
+      services: L.MAX_SERVICES,
+      interfaces: L.MAX_INTERFACES,
+    });
+    this.#program.setSecret(secret);
+    this.#program.setShardOwners(engine.shardOwners);
+    for (const service of engine.directory.services) this.#program.setService(serviceKey(service), service.number);
+    try {
+      facts.forEach((each, index) => this.#openInterface(each, index, index * queues * L.MAX_WORKERS));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  #openInterface(facts: InterfaceFacts, index: number, base: number): void {
+    this.#engine.directory.setInterface(index, { mac: macBytes(facts.mac), mtu: facts.mtu, ifindex: facts.ifindex });
+    this.#program.setInterface(facts.ifindex, base);
+    let mode: XdpInterface["sockets"] = "zero-copy";
+    for (let queue = 0; queue < facts.queues; queue++) {
+      const first = this.#openSocket(facts, index, queue, 0, undefined);
+      const number = this.#engine.wiring.addQueue({ fill: first.fill!, completion: first.completion! });
+      for (let worker = 0; worker < this.#engine.workers; worker++) {
+        const socket = worker === 0 ? first : this.#openSocket(facts, index, queue, worker, first.fd);
+        this.#engine.wiring.addPort(worker, number, index, { rx: socket.rx, tx: socket.tx, socket: socket.fd });
+        this.#program.setSocket(base + queue * L.MAX_WORKERS + worker, socket.fd);
+        if (socket.mode === "copy") mode = "copy";
+      }
+    }
+    this.interfaces.push({ ...facts, sockets: mode, program: undefined });
+  }
+
+  #openSocket(facts: InterfaceFacts, index: number, queue: number, worker: number, sharedWith?: number): Socket {
+    const { rings, arena } = this.#engine;
+    const { plan } = arena;
+    const { offset, bytes } = plan.regions.frames;
+    const own = sharedWith === undefined;
+    const socket = this.#native.openSocket(arena.u8, {
+      interface: facts.name,
+      queue,
+      frames: { offset, bytes, frameBytes: plan.frameBytes },
+      rings: {
+        rx: rings.take(plan.packetRingBytes),
+        tx: rings.take(plan.packetRingBytes),
+        ...(own && { fill: rings.take(plan.frameRingBytes), completion: rings.take(plan.frameRingBytes) }),
+      },
+      entries: {
+        rx: plan.packetRingEntries,
+        tx: plan.packetRingEntries,
+        ...(own && { fill: plan.frameRingEntries, completion: plan.frameRingEntries }),
+      },
+      ...(!own && { sharedWith }),
+      mode: "auto",
+    });
+    this.#open.push({ fd: socket.fd, worker, interface: index });
+    return socket;
+  }
+
+  /** Descriptors by worker. */
+  get sockets(): number[][] {
+    return Array.from({ length: this.#engine.workers }, (_, worker) =>
+      this.#open.filter((socket) => socket.worker === worker).map((socket) => socket.fd),
+    );
+  }
+
+  /** From here on packets of VIPs go to the workers. */
+  attach(): void {
+    for (const each of this.interfaces) each.program = this.#program.attach(each.name, "auto");
+  }
+
+  detach(): void {
+    this.#program.detachAll();
+    for (const each of this.interfaces) each.program = undefined;
+  }
+
+  /** What the kernel counted, summed over the sockets of an interface. */
+  statistics(interfaceIndex: number): SocketStatistics {
+    const sum: SocketStatistics = {
+      rxDropped: 0,
+      rxInvalidDescriptors: 0,
+      txInvalidDescriptors: 0,
+      rxRingFull: 0,
+      rxFillRingEmpty: 0,
+      txRingEmpty: 0,
+    };
+    for (const socket of this.#open) {
+      if (socket.interface !== interfaceIndex) continue;
+      const statistics = this.#native.socketStatistics(socket.fd);
+      for (const key of Object.keys(sum) as (keyof SocketStatistics)[]) sum[key] += statistics[key];
+    }
+    return sum;
+  }
+
+  /** Closes the sockets. No worker may run any more. */
+  close(): void {
+    this.#program.detachAll();
+    // Sockets that share a queue go before the queue's first.
+    for (const { fd } of this.#open.splice(0).reverse()) this.#native.closeSocket(this.#engine.arena.u8, fd);
+  }
+}
