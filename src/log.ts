@@ -5,8 +5,7 @@ import { GuidewayError } from "./errors.ts";
 export type { Logger } from "pino";
 
 /** From quiet to chatty. */
-export const LOG_LEVELS = ["silent", "fatal", "error", "warn", "info", "debug", "trace"] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+const LOG_LEVELS = ["silent", "fatal", "error", "warn", "info", "debug", "trace"] as const;
 
 export interface LogOptions {
   /** Least level to log; default: the environment's GUIDEWAY_LOG, else info. */

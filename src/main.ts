@@ -5,12 +5,13 @@ import { findPackageJSON } from "node:module";
 import { Command, CommanderError, Option } from "commander";
 import { register as check } from "./commands/check.ts";
 import { register as lab } from "./commands/lab.ts";
+import { register as run } from "./commands/run.ts";
 import { GuidewayError } from "./errors.ts";
 
 /** In the order of --help. Each declares its options; what it does is imported when it is called. */
-const COMMANDS = [check, lab];
+const COMMANDS = [run, check, lab];
 
-/** The same words as LOG_LEVELS, which would load the logger for --help. */
+/** The same words as in log.ts, whose import would slow down --help. */
 const LEVELS = ["silent", "fatal", "error", "warn", "info", "debug", "trace"];
 
 function version(): string {
@@ -19,7 +20,7 @@ function version(): string {
 }
 
 /** The program with all its commands. Errors of usage are thrown, as CommanderError. */
-export function createProgram(): Command {
+function createProgram(): Command {
   const program = new Command("guideway")
     .description("A Maglev layer-4 load balancer: WebAssembly workers on AF_XDP rings.")
     .version(version(), "-V, --version", "print the version")

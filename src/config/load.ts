@@ -27,7 +27,7 @@ export function parseConfig(text: string, file: string): LoadedConfig {
     const issues = result.error?.issues.flatMap((issue) => place(issue, source)) ?? [];
     throw new ConfigError([...source.issues, ...issues].sort(byPosition));
   }
-  const warnings = findWarnings(result.data).map(({ path, message }) => source.issue(path, message));
+  const warnings = findWarnings(result.data).map(({ path, message, at }) => source.issue(path, message, at));
   return { config: result.data, warnings: warnings.sort(byPosition) };
 }
 

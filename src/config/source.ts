@@ -7,7 +7,6 @@ import {
   isScalar,
   isSeq,
   Lexer,
-  LineCounter,
   type Node,
   type Pair,
   parseDocument,
@@ -16,6 +15,7 @@ import {
   type YAMLMap,
 } from "yaml";
 import type { ConfigIssue } from "./error.ts";
+import { Lines } from "./lines.ts";
 
 /** Most bytes of a file: the largest configuration, 65,535 backends, has half as many. */
 export const MAX_FILE_BYTES = 16 << 20;
@@ -56,10 +56,9 @@ export interface Refused {
 /** Reads YAML; what is wrong with it is returned, not thrown. */
 export function readSource(text: string, file: string): Source | Refused {
   const source = text.startsWith("\ufeff") ? text.slice(1) : text;
-  const lines = new LineCounter();
+  const lines = new Lines(source);
   const at = (offset: number, message: string, path = ""): ConfigIssue => {
-    const { line, col } = lines.linePos(offset);
-    return { file, line: Math.max(1, line), column: Math.max(1, col), path, message };
+    return { file, ...lines.position(offset), path, message };
   };
 
   const whole = (message: string) => ({ issues: [{ file, line: 0, column: 0, path: "", message }] });
@@ -68,7 +67,7 @@ export function readSource(text: string, file: string): Source | Refused {
   let document: Document.Parsed;
   let targets: Map<Alias, Node>;
   try {
-    document = parseDocument(source, { ...OPTIONS, lineCounter: lines });
+    document = parseDocument(source, OPTIONS);
     targets = resolveAliases(document);
   } catch (error) {
     // The parser recurses, and counts neither indentation nor what it makes of errors.
@@ -259,7 +258,7 @@ function locate(
 }
 
 /** `pools.web.backends[3].port`; keys with other characters are quoted: `pools["a.b"]`. */
-export function formatPath(path: Path): string {
+function formatPath(path: Path): string {
   let text = "";
   for (const segment of path) {
     if (typeof segment === "number") text += `[${segment}]`;

@@ -19,7 +19,7 @@ const refuse = (why: string) => new Refusal(why);
 const HUGE = 1n << 128n;
 
 /** A value as a message shows it: short, and on one line. */
-export function shown(value: unknown): string {
+function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   if (typeof value === "bigint" && (value < -HUGE || value > HUGE)) return "the huge number";
   return String(value);

@@ -5,6 +5,8 @@ import type { Config } from "./schema.ts";
 export interface Warning {
   path: (string | number)[];
   message: string;
+  /** The warning is about the last key of the path rather than its value. */
+  at?: "key";
 }
 
 /** Slots per backend below which shares become visibly uneven (Maglev, NSDI 2016, §5.3). */
@@ -18,7 +20,7 @@ export function findWarnings(config: Config): Warning[] {
   const used = new Set(config.vips.map((vip) => vip.pool));
   for (const [name, { tableSize, backends }] of Object.entries(config.pools)) {
     if (!used.has(name))
-      warnings.push({ path: ["pools", name], message: "no VIP uses this pool: it has no effect" });
+      warnings.push({ path: ["pools", name], message: "no VIP uses this pool: it has no effect", at: "key" });
     const path = ["pools", name, "backends"];
     const taking = backends.filter((backend) => backend.weight > 0).length;
     if (backends.length === 0)

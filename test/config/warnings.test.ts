@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { formatIssue, parseConfig } from "../../src/config/load.ts";
+
+const warnings = (text: string) => parseConfig(text, "c.yaml").warnings.map(formatIssue);
+const VIPS = "vips: [{ name: web, address: 10.99.0.1, port: 80, pool: web }]\n";
+const backends = (count: number, weight = 1) =>
+  Array.from({ length: count }, (_, index) => `{ address: 10.0.0.${index + 1}, weight: ${weight} }`).join(
+    ", ",
+  );
+const web = (pool: string) => warnings(`pools: { web: { ${pool} } }\n${VIPS}`);
+
+suite("warnings", () => {
+  test("none for a sound configuration", () => {
+    assert.deepEqual(web(`backends: [${backends(2)}]`), []);
+  });
+
+  test("a table below 100 slots for each backend names the next prime", () => {
+    assert.deepEqual(web(`tableSize: 251, backends: [${backends(3)}]`), [
+      "c.yaml:1:28: pools.web.tableSize: 251 slots are few for 3 backends: shares become uneven. " +
+        "Use at least 100 for each, such as 307",
+    ]);
+    assert.deepEqual(web(`tableSize: 307, backends: [${backends(3)}]`), []);
+  });
+
+  test("backends of weight 0 take no slots", () => {
+    assert.deepEqual(web(`tableSize: 211, backends: [${backends(2)}, { address: 10.0.1.1, weight: 0 }]`), []);
+  });
+
+  test("a default table size that is too small is at its pool", () => {
+    const found = web(
+      `backends: [${Array.from({ length: 656 }, (_, i) => `{ address: 10.0.${i >> 8}.${i & 255} }`)}]`,
+    );
+    assert.equal(found.length, 1);
+    assert.match(
+      found[0]!,
+      /^c\.yaml:1:15: pools\.web\.tableSize: 65537 slots are few for 656 backends.* 65609$/,
+    );
+  });
+
+  test("all weights 0", () => {
+    assert.deepEqual(web(`backends: [${backends(2, 0)}]`), [
+      "c.yaml:1:27: pools.web.backends: all weights are 0: new flows are dropped (no-backend)",
+    ]);
+  });
+
+  test("an empty pool", () => {
+    assert.deepEqual(web("backends: []"), [
+      "c.yaml:1:27: pools.web.backends: the pool is empty: new flows are dropped (no-backend)",
+    ]);
+  });
+
+  test("only one backend that takes flows", () => {
+    assert.deepEqual(web("backends: [{ address: 10.0.0.1 }, { address: 10.0.0.2, weight: 0 }]"), [
+      "c.yaml:1:27: pools.web.backends: only one backend takes flows: nothing takes over when it fails",
+    ]);
+  });
+
+  test("no VIPs, and a pool that none uses", () => {
+    assert.deepEqual(warnings(`pools: { web: { backends: [${backends(2)}] } }\nvips: []\n`), [
+      "c.yaml:1:10: pools.web: no VIP uses this pool: it has no effect",
+      "c.yaml:2:7: vips: there are no VIPs: every packet is passed to the host",
+    ]);
+  });
+});
