@@ -14,6 +14,7 @@
 //! | [`program`]    | the XDP program, its maps and links                          |
 //! | [`bpf`]        | the bpf(2) commands that aya has no function for             |
 //! | [`thread`]     | pinning                                                     |
+//! | `bench`        | opponents for `bench nic`, with the feature of that name     |
 //! | [`capability`] | which privileges the calling thread has                      |
 //!
 //! It loads without privileges and into several worker threads of one process; nothing happens until a
@@ -23,6 +24,8 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("AF_XDP is an interface of Linux: the addon builds nowhere else");
 
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod bpf;
 pub mod capability;
 pub mod error;

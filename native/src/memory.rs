@@ -29,6 +29,15 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The memory of an array whose owner keeps it.
+    #[cfg(feature = "bench")]
+    pub fn of(array: &napi::bindgen_prelude::Uint8Array) -> Self {
+        Self {
+            base: array.as_ptr() as usize,
+            bytes: array.len(),
+        }
+    }
+
     /// Address of the first byte.
     pub fn base(self) -> usize {
         self.base

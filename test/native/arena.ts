@@ -1,5 +1,5 @@
 // A small arena with sockets, driven from JavaScript: what a worker does with rings, slowly and in the open.
-import type { Ring, Socket, SocketOptions } from "../../build/native.d.ts";
+import type { Frames, Ring, Socket, SocketOptions } from "../../build/native.d.ts";
 import { native } from "./addon.ts";
 
 export const FRAME_BYTES = 2048;
@@ -30,6 +30,10 @@ export class TestArena {
     this.frameCount = frameCount;
   }
 
+  get frames(): Frames {
+    return { offset: FRAMES_OFFSET, bytes: this.frameCount * FRAME_BYTES, frameBytes: FRAME_BYTES };
+  }
+
   /** Options of a socket whose rings go to fresh slots. */
   options(device: string, queue: number, sharedWith?: Socket): SocketOptions {
     const slot = (descriptorBytes: number): number => {
@@ -39,11 +43,7 @@ export class TestArena {
     };
     const rings = { rx: slot(PACKET_DESCRIPTOR_BYTES), tx: slot(PACKET_DESCRIPTOR_BYTES) };
     const entries = { rx: ENTRIES, tx: ENTRIES };
-    const frames = {
-      offset: FRAMES_OFFSET,
-      bytes: this.frameCount * FRAME_BYTES,
-      frameBytes: FRAME_BYTES,
-    };
+    const { frames } = this;
     if (sharedWith) {
       return { interface: device, queue, frames, rings, entries, mode: "auto", sharedWith: sharedWith.fd };
     }
