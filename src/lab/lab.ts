@@ -8,14 +8,14 @@
  * | up | `up` returned | held by this process: its end takes the lab down |
  * | detached | `up` with `detached`, or `detach` | stays after this process; `down` from any process removes it |
  */
-import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LabError } from "./errors.ts";
 import { hold, release } from "./guard.ts";
-import { labNamespaces, processesIn, removeNamespaces } from "./namespaces.ts";
+import { labNamespaces, processesIn, removeNamespaces, removeNamespacesNow } from "./namespaces.ts";
 import { addressedObject, decapObject } from "./object.ts";
 import { commandError, environment, findTool, type RunOptions, type RunResult, run } from "./process.ts";
 import { linkBatch, namespaceBatch, nodeScript, vipRouteBatch } from "./script.ts";
@@ -68,9 +68,8 @@ export class Lab {
     const { detached, object = decapObject(), ...shape } = options;
     const topology = labTopology({ ...shape, prefix: options.prefix ?? freePrefix() });
     const ip = checkMachine(object);
-    await claim(ip, topology);
     const lab = new Lab(topology);
-    hold(lab.prefix);
+    claim(ip, topology);
     try {
       await run([ip, "-batch", "-"], { input: namespaceBatch(topology) + linkBatch(topology) });
       await lab.#setUpNodes(object);
@@ -99,7 +98,7 @@ export class Lab {
     release(prefix);
   }
 
-  /** What is left of a lab on this machine: namespaces, processes in them, and interfaces of the host (never any). */
+  /** What is left of a lab on this machine. Both empty: nothing, since all of its interfaces live in its namespaces. */
   static leftovers(prefix: string): { namespaces: string[]; processes: number[] } {
     checkPrefix(prefix);
     const namespaces = labNamespaces(prefix);
@@ -229,17 +228,25 @@ function checkMachine(object: string): string {
   return findTool("ip")!;
 }
 
-/** Makes the first namespace, which only one of several processes can. Throws LAB_EXISTS, and nothing was touched. */
-async function claim(ip: string, { prefix, nodes }: Topology): Promise<void> {
-  const exists = new LabError(
-    "LAB_EXISTS",
-    `there is a lab ${prefix} already; remove it with: guideway lab down --prefix ${prefix}`,
-  );
-  if (labNamespaces(prefix).length > 0) throw exists;
-  const argv = [ip, "netns", "add", nodes[0]!.namespace];
-  const { code, stderr } = await run(argv, { check: false });
-  if (/file exists/i.test(stderr)) throw exists;
-  if (code !== 0) throw commandError(argv, `exit code ${code}`, stderr);
+/**
+ * Makes the first namespace, which only one of several processes can, and holds the lab from then on. Not
+ * asynchronous: a signal is handled before it, when there is nothing, or after it, when the lab is held.
+ * Throws LAB_EXISTS, and nothing was touched.
+ */
+function claim(ip: string, { prefix, nodes }: Topology): void {
+  const exists = () =>
+    new LabError(
+      "LAB_EXISTS",
+      `there is a lab ${prefix} already; remove it with: guideway lab down --prefix ${prefix}`,
+    );
+  if (labNamespaces(prefix).length > 0) throw exists();
+  hold(prefix);
+  const argv = ["netns", "add", nodes[0]!.namespace];
+  const { status, stderr } = spawnSync(ip, argv, { encoding: "utf8", env: environment(), timeout: 10_000 });
+  if (status === 0) return;
+  if (!/file exists/i.test(stderr)) removeNamespacesNow(prefix);
+  release(prefix);
+  throw /file exists/i.test(stderr) ? exists() : commandError([ip, ...argv], `exit code ${status}`, stderr);
 }
 
 /** `gw`, the process id in base 36 and a digit: unique on the machine, and at most 8 characters for ids up to 4,194,304. */

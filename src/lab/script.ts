@@ -138,6 +138,9 @@ function routerSysctls(set: (key: string, value: number) => string): string[] {
     set("ipv4/fib_multipath_hash_policy", 1),
     set("ipv6/fib_multipath_hash_policy", 1),
     set("ipv4/fib_multipath_use_neigh", 1),
+    // Say "unreachable" every time, not once a second.
+    set("ipv4/icmp_ratelimit", 0),
+    set("ipv6/icmp/ratelimit", 0),
     set("ipv4/conf/all/ignore_routes_with_linkdown", 1),
     set("ipv4/conf/default/ignore_routes_with_linkdown", 1),
     "for call in iptables ip6tables arptables; do",
