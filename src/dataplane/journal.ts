@@ -24,7 +24,7 @@ export interface PacketRecord {
   shard: number;
   /** Address of the conntrack line; 0 for none. */
   line: number;
-  /** Of the lookup table, where it was asked. */
+  /** Of the lookup table, where it decided; else 0. */
   hash: number;
   slot: number;
   l3: number;
@@ -62,6 +62,9 @@ export class JournalReader {
     const reason = u8[at + L.PACKET_REASON]!;
     const track = u8[at + L.PACKET_TRACK]!;
     const key = u64[(at + L.PACKET_KEY) / 8]!;
+    const tracked = track === L.TRACK_HIT || track === L.TRACK_HIT_AWAY;
+    // A packet behind the first of its flow in a batch asks the lookup table in vain, and keeps the traces.
+    const looked = (field: number) => (tracked ? 0 : u32[(at + field) / 4]!);
     return {
       worker: this.#worker,
       frame: u32[(at + L.PACKET_FRAME) / 4]!,
@@ -70,13 +73,13 @@ export class JournalReader {
       service: u16[(at + L.PACKET_SERVICE) / 2]!,
       vip: vipAt === 0 ? undefined : u32[(vipAt + L.VIP_INDEX) / 4],
       backend: u16[(at + L.PACKET_BACKEND) / 2]!,
-      tracked: track === L.TRACK_HIT || track === L.TRACK_HIT_AWAY,
+      tracked,
       track: trackName(track),
       key,
       shard: Number(key & BigInt(L.SHARDS - 1)),
       line: u32[(at + L.PACKET_LINE) / 4]!,
-      hash: u32[(at + L.PACKET_HASH) / 4]!,
-      slot: u32[(at + L.PACKET_SLOT) / 4]!,
+      hash: looked(L.PACKET_HASH),
+      slot: looked(L.PACKET_SLOT),
       l3: u8[at + L.PACKET_L3]!,
       l4: u8[at + L.PACKET_L4]!,
     };

@@ -13,6 +13,7 @@ import { JournalReader, type PacketRecord } from "../dataplane/journal.ts";
 import { PACKET_RING_ENTRIES } from "../dataplane/plan.ts";
 import { WorkerPool } from "../dataplane/pool.ts";
 import { reasonName } from "../dataplane/reasons.ts";
+import { GuidewayError } from "../errors.ts";
 import { macBytes } from "../mac.ts";
 import { MemoryQueue } from "./memory-queue.ts";
 
@@ -99,10 +100,8 @@ export class OfflineEngine {
 
   async #round(packets: readonly OfflinePacket[], from: number, to: number, results: OfflineResult[]): Promise<void> {
     const { arena } = this.engine;
-    // A clock of exactly 0 would mean real time.
-    arena.f64[L.HEADER_CLOCK / 8] = Math.max(packets[from]!.timeMs, Number.MIN_VALUE);
+    const deliveries: { worker: number; frame: number; length: number }[] = [];
     const inFlight = new Map<number, number>();
-    const receivers = new Set<number>();
     for (let i = from; i < to; i++) {
       const { bytes } = packets[i]!;
       if (bytes.length > this.#queue.capacity) {
@@ -112,18 +111,50 @@ export class OfflineEngine {
       const frame = await this.#frame();
       const start = this.#queue.address(frame);
       arena.u8.set(bytes, start);
-      const worker = this.#steer(start, bytes.length);
-      this.#queue.deliver(worker, frame, bytes.length);
+      deliveries.push({ worker: this.#steer(start, bytes.length), frame, length: bytes.length });
       inFlight.set(frame, i);
-      receivers.add(worker);
     }
+    const receivers = new Set(deliveries.map(({ worker }) => worker));
+    await this.#setClock(packets[from]!.timeMs, receivers);
+    for (const { worker, frame, length } of deliveries) this.#queue.deliver(worker, frame, length);
     for (const worker of receivers) this.#pool?.wake(worker);
     while (inFlight.size > 0) {
       this.#inline?.forEach((exports) => exports.run(this.clockMs, 1 << 16));
       this.#settle(inFlight, results);
-      if (this.#pool && inFlight.size > 0) await new Promise(setImmediate);
+      if (this.#pool && inFlight.size > 0) await this.#letWork();
     }
     this.#inline?.forEach((exports) => exports.settle());
+  }
+
+  /**
+   * Sets the clock, and waits until the receivers have ended a pass since: one that began before may have read the old
+   * time, and would take packets that come now with it.
+   */
+  async #setClock(timeMs: number, receivers: ReadonlySet<number>): Promise<void> {
+    const { arena } = this.engine;
+    // A clock of exactly 0 would mean real time.
+    const clock = Float64Array.of(Math.max(timeMs, Number.MIN_VALUE));
+    Atomics.store(arena.u64, L.HEADER_CLOCK / 8, new BigUint64Array(clock.buffer)[0]!);
+    if (!this.#pool) return;
+    const heartbeat = (worker: number) => arena.word(arena.workerBlock(worker) + L.WORKER_HEARTBEAT);
+    const before = new Map([...receivers].map((worker) => [worker, heartbeat(worker)]));
+    for (;;) {
+      const waiting = [...before].filter(([worker, beat]) => heartbeat(worker) === beat);
+      if (waiting.length === 0) return;
+      for (const [worker] of waiting) this.#pool.wake(worker);
+      await this.#letWork();
+    }
+  }
+
+  /** Lets other threads run. @throws GuidewayError TRAPPED: what a trap gives up has no verdict to wait for */
+  async #letWork(): Promise<void> {
+    const { arena, workers } = this.engine;
+    const { regions, countersBytes } = arena.plan;
+    for (let worker = 0; worker < workers; worker++) {
+      if (arena.u64[(regions.counters.offset + worker * countersBytes + L.COUNTER_TRAPS) / 8] === 0n) continue;
+      throw new GuidewayError("TRAPPED", `worker ${worker} trapped: this is a defect of the data plane, please report it`);
+    }
+    await new Promise(setImmediate);
   }
 
   /** A free frame. Frames of the last round may still be on their way back. */
@@ -134,7 +165,7 @@ export class OfflineEngine {
       this.#inline?.forEach((exports) => exports.settle());
       if (!this.#pool) continue;
       for (let worker = 0; worker < this.engine.workers; worker++) this.#pool.wake(worker);
-      await new Promise(setImmediate);
+      await this.#letWork();
     }
   }
 
@@ -148,24 +179,26 @@ export class OfflineEngine {
     return steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & ~STEERED)]!;
   }
 
-  /** Takes records and sent packets. A record is written before its packet is shown, so it is there first. */
+  /**
+   * Takes sent packets and records, in this order: a record is written before its packet is shown, so that of each packet
+   * taken here the record is there. A frame is in flight until it has all that it gets.
+   */
   #settle(inFlight: Map<number, number>, results: OfflineResult[]): void {
-    const sent = new Map<number, number>();
+    const sent = new Map<number, Uint8Array>();
+    for (let worker = 0; worker < this.engine.workers; worker++) {
+      this.#queue.collect(worker, ({ frame, start, length }) => {
+        sent.set(frame, this.engine.arena.read(start, length));
+      });
+    }
     for (const journal of this.#journals) {
       for (const { frame, worker: _worker, line: _line, ...record } of journal.read()) {
-        const index = inFlight.get(frame)!;
-        results[index] = record;
-        if (record.verdict === "forward" || record.verdict === "reply") sent.set(frame, index);
-        inFlight.delete(frame);
+        results[inFlight.get(frame)!] = record;
+        if (record.verdict === "pass" || record.verdict === "drop") inFlight.delete(frame);
       }
     }
-    while (sent.size > 0) {
-      for (let worker = 0; worker < this.engine.workers; worker++) {
-        this.#queue.collect(worker, ({ frame, start, length }) => {
-          results[sent.get(frame)!]!.out = this.engine.arena.read(start, length);
-          sent.delete(frame);
-        });
-      }
+    for (const [frame, bytes] of sent) {
+      results[inFlight.get(frame)!]!.out = bytes;
+      inFlight.delete(frame);
     }
   }
 
