@@ -12,7 +12,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{Array, HashMap, MapData, MapError, XskMap},
-    programs::Xdp,
+    programs::{ProgramError, Xdp},
 };
 use napi::Error;
 use napi_derive::napi;
@@ -30,6 +30,7 @@ use crate::{
 
 const SERVICE_KEY_BYTES: usize = SERVICE_NUMBER as usize;
 const SECRET_WORDS: usize = 4;
+const MOST_LOAD_ATTEMPTS: u32 = 20;
 
 /// Sizes of the program's maps.
 #[napi(object)]
@@ -72,8 +73,7 @@ impl XdpProgram {
             .load(bytes)
             .map_err(|error| load_refused("loading the XDP program", &error))?;
         for name in ["steer", "shard"] {
-            xdp(&mut object, name)?
-                .load()
+            verify(xdp(&mut object, name)?)
                 .map_err(|error| load_refused(&format!("loading the XDP program {name:?}"), &error))?;
         }
         Ok(Self {
@@ -254,6 +254,22 @@ impl XdpProgram {
                 "",
             )
         })
+    }
+}
+
+/// Hands a program to the kernel's verifier, which gives up with EAGAIN whenever a signal is pending for the thread:
+/// Node has many. libbpf tries five times for the same reason (PROG_LOAD_ATTEMPTS).
+fn verify(program: &mut Xdp) -> std::result::Result<(), ProgramError> {
+    let mut attempts = 1;
+    loop {
+        match program.load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.raw_os_error() == Some(libc::EAGAIN) && attempts < MOST_LOAD_ATTEMPTS =>
+            {
+                attempts += 1;
+            }
+            result => return result,
+        }
     }
 }
 
