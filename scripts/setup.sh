@@ -99,7 +99,8 @@ compiles_bpf() {
 
 # Debian's names of what is missing on this machine.
 missing_packages() {
-  has cc || echo gcc libc6-dev
+  has cc || echo gcc
+  [ -e $headers/stdio.h ] || echo libc6-dev
   has "$clang" || echo clang
   [ -e $headers/bpf/bpf_helpers.h ] || echo libbpf-dev
   [ -e $headers/linux/bpf.h ] || echo linux-libc-dev
