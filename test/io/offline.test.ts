@@ -44,7 +44,10 @@ suite("offline engine", () => {
 
   for (const workers of [1, 2, 4]) {
     test(`${workers} worker threads decide what one thread decides`, async () => {
-      assert.deepEqual(await results(packets, { workers }), await results(packets, { workers: 1, inline: true }));
+      assert.deepEqual(
+        await results(packets, { workers }),
+        await results(packets, { workers: 1, inline: true }),
+      );
     });
   }
 
