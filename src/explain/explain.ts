@@ -1,0 +1,155 @@
+// A packet through the real engine, with every decision named. What is said here comes from the engine's record of the
+// packet; only the headers are decoded again, to be shown.
+
+import * as L from "../../assembly/layout.ts";
+import type { Config } from "../config/schema.ts";
+import { backendNames } from "../dataplane/names.ts";
+import { OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
+import { macText } from "../mac.ts";
+import { type Change, findChanges } from "./changes.ts";
+import { decodeHeaders, type Header } from "./headers.ts";
+import { MEANINGS } from "./meanings.ts";
+
+/** A packet as it is shown. */
+export interface ShownPacket {
+  /** Hexadecimal. */
+  bytes: string;
+  length: number;
+  headers: Header[];
+}
+
+/** The object that `explain --json` prints. What was not reached is null. */
+export interface Explanation {
+  verdict: OfflineResult["verdict"];
+  reason: string;
+  /** The reason in a sentence. */
+  meaning: string;
+  vip: { name: string; address: string; pool: string; forward: string } | null;
+  service: { number: number; protocol: string; port: number } | null;
+  /** The flow's key and its place in the connection table (docs/datapath.md §2); numbers of 64 bits in hexadecimal. */
+  flow: {
+    key: string;
+    shard: number;
+    shards: number;
+    line: number;
+    lines: number;
+    fingerprint: string;
+    signature: string;
+  } | null;
+  /** What the connection table did: hit, hit-away, inserted, inserted-away, evicted, replaced or none. */
+  connection: { outcome: string; tracked: boolean } | null;
+  /** Where the lookup table was asked. `entry` is null when it has no slots. */
+  lookup: { hash: string; size: number; slot: number | null; entry: string | null } | null;
+  backend: { name: string; id: number; pool: string; address: string; nextHop: string } | null;
+  before: ShownPacket;
+  after: ShownPacket | null;
+  changes: Change[];
+  /** Every time that the packet was sent, in order; the rest is about the last. */
+  passes: { verdict: OfflineResult["verdict"]; reason: string; connection: string; backend: string | null }[];
+}
+
+/**
+ * Explains what becomes of a packet.
+ * @param times how often it is sent; from the second time on the connection table knows its flow
+ */
+export async function explain(config: Config, bytes: Uint8Array, times = 1): Promise<Explanation> {
+  const engine = new OfflineEngine(config, { inline: true });
+  const results: OfflineResult[] = [];
+  try {
+    for (let i = 0; i < times; i++) results.push(...(await engine.process([{ bytes, timeMs: 0 }])));
+  } finally {
+    await engine.close();
+  }
+  return describe(config, engine, bytes, results);
+}
+
+function describe(
+  config: Config,
+  { engine }: OfflineEngine,
+  bytes: Uint8Array,
+  results: OfflineResult[],
+): Explanation {
+  const names = backendNames(config);
+  const result = results.at(-1)!;
+  const { directory, arena } = engine;
+  const vip = result.vip === undefined ? undefined : config.vips[result.vip]!;
+  const service = directory.services.find(({ number }) => number === result.service);
+  const backend = result.backend === 0 ? undefined : directory.backends[result.backend]!;
+  const isFlow = vip !== undefined && result.key !== 0n;
+  const before = shown(bytes);
+  const after = result.out === undefined ? null : shown(result.out);
+  const name = (id: number) => (id === 0 ? null : names[id]!);
+  return {
+    verdict: result.verdict,
+    reason: result.reason,
+    meaning: MEANINGS[result.reason] ?? result.reason,
+    vip: vip ? { name: vip.name, address: vip.address, pool: vip.pool, forward: vip.forward } : null,
+    service: service
+      ? { number: service.number, protocol: protocolName(service.protocol), port: service.port }
+      : null,
+    flow: isFlow ? place(result.key, arena.plan.shardLines) : null,
+    connection: isFlow ? { outcome: result.track, tracked: result.tracked } : null,
+    lookup:
+      isFlow && !result.tracked
+        ? lookup(result, config.pools[vip.pool]!.tableSize, name(result.backend))
+        : null,
+    backend: backend
+      ? {
+          name: names[backend.id]!,
+          id: backend.id,
+          pool: backend.pool,
+          address: backend.config.address,
+          nextHop: backend.config.mac ?? macText(offlineMac(backend.config.address)),
+        }
+      : null,
+    before,
+    after,
+    changes: after
+      ? findChanges(
+          { bytes, headers: before.headers },
+          { bytes: result.out!, headers: after.headers },
+          result.l3,
+        )
+      : [],
+    passes: results.map(({ verdict, reason, track, backend }) => ({
+      verdict,
+      reason,
+      connection: track,
+      backend: name(backend),
+    })),
+  };
+}
+
+function lookup(
+  { hash, slot, reason }: OfflineResult,
+  size: number,
+  entry: string | null,
+): Explanation["lookup"] {
+  const empty = reason === "no-backend";
+  return { hash: hex(BigInt(hash), 8), size: empty ? 0 : size, slot: empty ? null : slot, entry };
+}
+
+function shown(bytes: Uint8Array): ShownPacket {
+  return { bytes: Buffer.from(bytes).toString("hex"), length: bytes.length, headers: decodeHeaders(bytes) };
+}
+
+/** Shard, line and entry of a flow key, by docs/datapath.md §2. */
+function place(key: bigint, lines: number): NonNullable<Explanation["flow"]> {
+  return {
+    key: hex(key, 16),
+    shard: Number(key & 0xffn),
+    shards: L.SHARDS,
+    line: Number((key >> 8n) & BigInt(lines - 1)),
+    lines,
+    fingerprint: hex((key >> 16n) & 0xffffffffn, 8),
+    signature: hex(key >> 48n, 4),
+  };
+}
+
+function hex(value: bigint, digits: number): string {
+  return `0x${value.toString(16).padStart(digits, "0")}`;
+}
+
+function protocolName(protocol: number): string {
+  return { 1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6" }[protocol] ?? String(protocol);
+}

@@ -1,0 +1,111 @@
+// An explanation as text for people.
+
+import { columns, counted } from "../columns.ts";
+import type { Change } from "./changes.ts";
+import type { Explanation, ShownPacket } from "./explain.ts";
+import { type Field, fieldAt } from "./headers.ts";
+
+/** The text that `explain` prints, without a final newline. */
+export function renderExplanation(explanation: Explanation): string {
+  const { before, after, changes, passes } = explanation;
+  const sections = [renderPacket("packet in", before, changes, "before"), columns(steps(explanation))];
+  if (after) sections.push(renderPacket("packet out", after, changes, "after"), renderChanges(explanation));
+  if (passes.length > 1) {
+    const rows = passes.map((pass, i) => [
+      String(i + 1),
+      `${pass.verdict} ${pass.reason}`,
+      pass.connection,
+      pass.backend ?? "-",
+    ]);
+    sections.push(columns([["PASS", "VERDICT", "CONNECTION TABLE", "BACKEND"], ...rows], [0]));
+  }
+  return sections.join("\n\n");
+}
+
+const TRACKS: Readonly<Record<string, string>> = {
+  none: "not known, and not entered",
+  hit: "hit, in its home line",
+  "hit-away": "hit, in the neighbouring line",
+  inserted: "not known: inserted in its home line",
+  "inserted-away": "not known: inserted in the neighbouring line, since its home line is full",
+  evicted: "not known: inserted in place of another flow, since both lines are full",
+  replaced: "known, but its backend is dead: the entry is replaced",
+};
+
+/** Each decision and how it came out, in the order in which the engine takes them. */
+function steps(explanation: Explanation): string[][] {
+  const { vip, service, flow, connection, lookup, backend, changes, verdict, reason, meaning } = explanation;
+  const rows: string[][] = [];
+  if (vip && service) {
+    const { protocol, port, number } = service;
+    const what = port === 0 ? `the address itself (${protocol})` : `${protocol} port ${port}`;
+    rows.push(["VIP", `${vip.name}: ${vip.address}`], ["service", `${number}: ${what}`]);
+  } else {
+    rows.push(["VIP", reason === "not-vip" ? "none has this service" : "not asked: it was decided before"]);
+  }
+  if (flow) {
+    rows.push(
+      ["flow key", `${flow.key}, mixed from source, service ${service!.number} and the secret`],
+      ["shard", `${flow.shard} of ${flow.shards}`],
+      ["line", `${flow.line} of ${flow.lines}, fingerprint ${flow.fingerprint}, signature ${flow.signature}`],
+      ["connection table", TRACKS[connection!.outcome] ?? connection!.outcome],
+    );
+  }
+  if (lookup) {
+    const found =
+      lookup.slot === null ? "the table is empty" : `slot ${lookup.slot} of ${lookup.size} = ${lookup.entry}`;
+    rows.push(["lookup table", `pool ${vip!.pool}: hash ${lookup.hash}, ${found}`]);
+  } else if (flow) {
+    rows.push(["lookup table", "not asked"]);
+  }
+  if (backend) {
+    const { name, id, pool, address, nextHop } = backend;
+    rows.push(["backend", `${name}, id ${id} of pool ${pool}: ${address}`], ["next hop", nextHop]);
+  }
+  if (verdict === "forward") rows.push(["rewrite", `${vip!.forward}: ${summary(changes)}`]);
+  if (verdict === "reply") rows.push(["rewrite", `echo reply: ${summary(changes)}`]);
+  rows.push(["verdict", `${verdict}, ${reason}: ${meaning}`]);
+  return rows;
+}
+
+function summary(changes: readonly Change[]): string {
+  return changes
+    .map(
+      ({ kind, bytes, fields }) =>
+        `${kind === "changed" ? "" : `${kind} ${counted(bytes, "byte")}: `}${fields.join(", ")}`,
+    )
+    .join("; ");
+}
+
+/** Headers with their fields; those that were changed or added are marked. Then the bytes. */
+function renderPacket(
+  title: string,
+  { bytes, length, headers }: ShownPacket,
+  changes: readonly Change[],
+  side: "before" | "after",
+): string {
+  const here = changes.filter(({ kind }) => kind !== (side === "before" ? "added" : "cut"));
+  const differs = (field: Field) =>
+    here.some(({ offset, bytes }) => field.offset < offset + bytes && offset < field.offset + field.bytes);
+  const rows = headers.flatMap(({ name, offset, bytes: size, fields }) => [
+    [`${offset}`, name, fields.length === 0 ? counted(size, "byte") : ""],
+    ...fields.map((field) => [`${field.offset}`, `  ${field.name}`, field.value, differs(field) ? "*" : ""]),
+  ]);
+  return [`${title}: ${counted(length, "byte")}`, columns(rows, [0], "  "), `  ${bytes}`].join("\n");
+}
+
+/** What became of each field; where there are no fields, of the bytes. */
+function renderChanges({ changes, before, after }: Explanation): string {
+  const value = (side: ShownPacket | null, { offset }: Change) => fieldAt(side?.headers ?? [], offset)?.value;
+  const rows = changes.map((change) => {
+    const { kind, offset, bytes, fields } = change;
+    const old = value(before, change) ?? change.before;
+    const now = value(after, change) ?? change.after;
+    return [
+      bytes === 1 ? `byte ${offset}` : `bytes ${offset}-${offset + bytes - 1}`,
+      fields.join(", "),
+      kind === "changed" ? `${old} > ${now}` : `${kind}: ${change.before}${change.after}`,
+    ];
+  });
+  return ["changes:", columns(rows, [], "  ")].join("\n").trimEnd();
+}
