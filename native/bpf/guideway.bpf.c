@@ -28,12 +28,20 @@ struct {
 	__type(value, __u32);
 } sockets SEC(".maps");
 
-/** First index into `sockets` of each interface, by ifindex. */
+struct interface {
+	/** First index into `sockets`. */
+	__u32 base;
+	/** Its own address: frames for others, which a segment may flood, are not ours. */
+	__u8 mac[ETH_ALEN];
+	__u8 padding[2];
+};
+
+/** By ifindex. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, AT_LOAD);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct interface);
 } interfaces SEC(".maps");
 
 struct shard_owners {
@@ -48,6 +56,16 @@ struct {
 	__type(value, struct shard_owners);
 } owners SEC(".maps");
 
+/** Whether a packet of at least an Ethernet header is addressed to a MAC address. */
+static __always_inline int is_for(const struct xdp_md *ctx, const __u8 *mac)
+{
+	const __u16 *destination = (void *)(long)ctx->data, *own = (const void *)mac;
+
+	if ((void *)(destination + 3) > (void *)(long)ctx->data_end)
+		return 0;
+	return destination[0] == own[0] && destination[1] == own[1] && destination[2] == own[2];
+}
+
 /**
  * Steers a packet for a VIP to the worker that owns its flow, and passes everything else.
  * A packet that finds no socket is passed too.
@@ -61,11 +79,11 @@ int steer(struct xdp_md *ctx)
 	if (!classify(ctx, &key))
 		return XDP_PASS;
 	struct shard_owners *owner = bpf_map_lookup_elem(&owners, &zero);
-	__u32 *base = bpf_map_lookup_elem(&interfaces, &ifindex);
-	if (!owner || !base)
+	struct interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
+	if (!owner || !interface || !is_for(ctx, interface->mac))
 		return XDP_PASS;
 	__u32 worker = owner->worker[key & (SHARDS - 1)];
-	return bpf_redirect_map(&sockets, *base + ctx->rx_queue_index * MAX_WORKERS + worker, XDP_PASS);
+	return bpf_redirect_map(&sockets, interface->base + ctx->rx_queue_index * MAX_WORKERS + worker, XDP_PASS);
 }
 
 /**

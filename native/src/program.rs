@@ -30,6 +30,8 @@ use crate::{
 
 const SERVICE_KEY_BYTES: usize = SERVICE_NUMBER as usize;
 const SECRET_WORDS: usize = 4;
+/// `struct interface` of the program: base u32, MAC address of six bytes, two of padding.
+const INTERFACE_VALUE_BYTES: usize = 12;
 const MOST_LOAD_ATTEMPTS: u32 = 20;
 
 /// Sizes of the program's maps.
@@ -48,7 +50,7 @@ pub struct ProgramSizes {
 pub struct XdpProgram {
     sockets: XskMap<MapData>,
     services: HashMap<MapData, [u8; SERVICE_KEY_BYTES], u32>,
-    interfaces: HashMap<MapData, u32, u32>,
+    interfaces: HashMap<MapData, u32, [u8; INTERFACE_VALUE_BYTES]>,
     owners: Array<MapData, [u8; SHARDS as usize]>,
     secret: Array<MapData, [u64; SECRET_WORDS]>,
     links: BTreeMap<String, OwnedFd>,
@@ -214,11 +216,19 @@ impl XdpProgram {
             .map_err(|error| map_refused("setting the owners of the shards", &error))
     }
 
-    /// Says where an interface's sockets start: index = `base` + queue × MAX_WORKERS + worker.
+    /// Says where an interface's sockets start (index = `base` + queue × MAX_WORKERS + worker), and which MAC
+    /// address, six bytes, packets must have for destination. All others are passed: on a segment that
+    /// floods, a packet for the neighbour would be sent round in circles.
     #[napi]
-    pub fn set_interface(&mut self, ifindex: u32, base: u32) -> Result<()> {
+    pub fn set_interface(&mut self, ifindex: u32, base: u32, mac: &[u8]) -> Result<()> {
+        let mac: [u8; 6] = mac
+            .try_into()
+            .map_err(|_| argument("mac", format_args!("{} bytes", mac.len()), "6 bytes"))?;
+        let mut value = [0; INTERFACE_VALUE_BYTES];
+        value[..4].copy_from_slice(&base.to_ne_bytes());
+        value[4..10].copy_from_slice(&mac);
         self.interfaces
-            .insert(ifindex, base, 0)
+            .insert(ifindex, value, 0)
             .map_err(|error| map_refused("adding an interface", &error))
     }
 

@@ -80,7 +80,7 @@ export class XdpPorts {
 
   #openInterface(facts: InterfaceFacts, index: number, base: number): void {
     this.#engine.directory.setInterface(index, { mac: macBytes(facts.mac), mtu: facts.mtu, ifindex: facts.ifindex });
-    this.#program.setInterface(facts.ifindex, base);
+    this.#program.setInterface(facts.ifindex, base, macBytes(facts.mac));
     let mode: XdpInterface["sockets"] = "zero-copy";
     for (let queue = 0; queue < facts.queues; queue++) {
       const first = this.#openSocket(facts, index, queue, 0, undefined);

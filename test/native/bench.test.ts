@@ -10,7 +10,7 @@ import type { Frames, Socket, XdpProgram } from "../../build/native.d.ts";
 import { native } from "./addon.ts";
 import { FRAME_BYTES, frameNumbers, TestArena } from "./arena.ts";
 import { createVeth, enterNamespace, linkOf, withoutRoot } from "./namespace.ts";
-import { build, UDP } from "./packets.ts";
+import { build, DESTINATION_MAC, SOURCE_MAC, UDP } from "./packets.ts";
 import { install, VIPS_V4 } from "./services.ts";
 
 enterNamespace(import.meta.filename);
@@ -67,7 +67,7 @@ before(() => {
   ] as const) {
     const program = native.XdpProgram.load({ sockets: 32, services: 64, interfaces: 1 });
     install(program);
-    program.setInterface(linkOf(device).ifindex, 0);
+    program.setInterface(linkOf(device).ifindex, 0, device === "near" ? DESTINATION_MAC : SOURCE_MAC);
     program.setSocket(0, socket.fd);
     assert.equal(program.attach(device, "auto"), "native");
     programs.push(program);
@@ -126,6 +126,7 @@ test("a changed packet is noticed", { skip }, async () => {
     const packets = near.popPackets(forwarder.rx);
     for (const packet of packets) {
       const bytes = near.packet(packet);
+      bytes.set([...SOURCE_MAC, ...DESTINATION_MAC]);
       // Payload of the first, sequence number of the second, source port of the third; the others stay.
       const offset = [55, 48, 35][returned];
       if (offset !== undefined) bytes[offset]! ^= 1;

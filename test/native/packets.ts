@@ -28,10 +28,15 @@ export interface Packet {
 
 const bytes16 = (value: number): number[] => [(value >> 8) & 255, value & 255];
 
+/** Destination of all packets here. */
+export const DESTINATION_MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
+/** Their source. */
+export const SOURCE_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2);
+
 /** The packet's bytes, MAC addresses `02:…:02` to `02:…:01`. Checksums are 0: nobody here looks at them. */
 export function build(packet: Packet): Uint8Array {
   const v6 = packet.destination.length === 16;
-  const ethernet = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+  const ethernet = [...DESTINATION_MAC, ...SOURCE_MAC];
   for (const tag of packet.vlans ?? []) ethernet.push(...bytes16(tag), 0, 7);
   ethernet.push(...bytes16(v6 ? IPV6 : IPV4));
   const layer4 = transport(packet);

@@ -8,7 +8,7 @@ import { native } from "./addon.ts";
 import { type Descriptor, FRAME_BYTES, frameNumbers, HEADROOM, TestArena, until } from "./arena.ts";
 import { flowKey, type Services, shardOf } from "./filter-model.ts";
 import { createVeth, enterNamespace, ip, linkOf, withoutRoot } from "./namespace.ts";
-import { build, TCP, UDP } from "./packets.ts";
+import { build, DESTINATION_MAC, TCP, UDP } from "./packets.ts";
 import { install, SECRET, VIPS_V4, VIPS_V6 } from "./services.ts";
 
 enterNamespace(import.meta.filename);
@@ -38,7 +38,7 @@ const owners = Uint8Array.from({ length: 256 }, (_, shard) => shard & 1);
 function start(device: string, socketsOf: Socket[][]): XdpProgram {
   const loaded = native.XdpProgram.load({ sockets: 2 * MAX_WORKERS, services: 64, interfaces: 1 });
   install(loaded);
-  loaded.setInterface(linkOf(device).ifindex, 0);
+  loaded.setInterface(linkOf(device).ifindex, 0, DESTINATION_MAC);
   for (const [queue, workers] of socketsOf.entries()) {
     for (const [worker, socket] of workers.entries())
       loaded.setSocket(queue * MAX_WORKERS + worker, socket.fd);
@@ -94,6 +94,18 @@ const hex = (packet: Uint8Array): string => Buffer.from(packet).toString("hex");
 
 /** What arrived, by queue and worker; held by the next test. */
 const received: Descriptor[][][] = [];
+
+test("a frame for another MAC address stays with the host", { skip }, async () => {
+  const stranger = packets[0]!.slice();
+  stranger[5] = 9;
+  peer.send(peers[0]!, SENDER_FRAME, [...Array(10).fill(stranger), packets[0]!]);
+  const [first] = sockets[0]!;
+  const socket = sockets[0]![workerOf(packets[0]!)]!;
+  assert.ok(await until(() => balancer.used(socket.rx) > 0));
+  const arrived = balancer.popPackets(socket.rx);
+  assert.deepEqual(arrived.map((descriptor) => hex(balancer.packet(descriptor))), [hex(packets[0]!)]);
+  balancer.fill(first!.fill!, arrived.map(({ address }) => Math.floor(address / FRAME_BYTES)));
+});
 
 test("every packet reaches the worker that owns its flow, byte for byte", { skip }, async () => {
   for (const queue of QUEUES) peer.send(peers[queue]!, SENDER_FRAME, packetsOf(queue));

@@ -5,7 +5,7 @@ import { Worker } from "node:worker_threads";
 import { native } from "./addon.ts";
 import { frameNumbers, TestArena } from "./arena.ts";
 import { createVeth, enterNamespace, ip, linkOf, withoutRoot } from "./namespace.ts";
-import { build, UDP } from "./packets.ts";
+import { build, DESTINATION_MAC, UDP } from "./packets.ts";
 import { install, VIPS_V4 } from "./services.ts";
 
 enterNamespace(import.meta.filename);
@@ -95,7 +95,7 @@ test("wait returns when a packet arrives", { skip }, () => {
   near.fill(socket.fill!, frameNumbers(0, 16));
   const program = native.XdpProgram.load({ sockets: 32, services: 64, interfaces: 1 });
   install(program);
-  program.setInterface(linkOf("near").ifindex, 0);
+  program.setInterface(linkOf("near").ifindex, 0, DESTINATION_MAC);
   program.setSocket(0, socket.fd);
   program.attach("near", "auto");
   cleanups.push(
