@@ -3,7 +3,7 @@
 import { Client } from "undici";
 import type { FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/directory.ts";
-import type { MachineStatus } from "../control/status.ts";
+import type { MachineStatus, TableStatus } from "../control/status.ts";
 import { GuidewayError } from "../errors.ts";
 
 const TIMEOUT_MS = 5000;
@@ -50,6 +50,10 @@ export class AdminClient {
   /** Where every packet buffer is. */
   frames(): Promise<FrameAudit> {
     return this.#request("GET", "/v1/frames");
+  }
+
+  table(pool: string): Promise<TableStatus> {
+    return this.#request("GET", `/v1/pools/${encodeURIComponent(pool)}/table`);
   }
 
   setBackendState(pool: string, backend: string, state: BackendState): Promise<unknown> {

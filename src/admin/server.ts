@@ -55,6 +55,7 @@ export class AdminServer {
     );
     this.#server.get("/v1/status", () => machine.status());
     this.#server.get("/v1/frames", () => machine.auditFrames());
+    this.#server.get<{ Params: { pool: string } }>("/v1/pools/:pool/table", ({ params }) => machine.table(params.pool));
     this.#server.put<{ Params: { pool: string; backend: string } }>(
       "/v1/pools/:pool/backends/:backend/state",
       ({ params, body }) => {

@@ -18,7 +18,7 @@ import { findInterfaces, XdpPorts } from "../io/xdp.ts";
 import type { Logger } from "../log.ts";
 import { loadNative } from "../native.ts";
 import { Neighbours } from "./neighbours.ts";
-import { type MachineStatus, statusOf } from "./status.ts";
+import { type MachineStatus, statusOf, tableOf, type TableStatus } from "./status.ts";
 
 /** How long packets wait at start for the first neighbours. */
 const RESOLVE_MS = 2000;
@@ -110,6 +110,14 @@ export class Machine {
     if (!backend) throw new GuidewayError("UNKNOWN", `there is no backend ${JSON.stringify(name)} in pool ${JSON.stringify(pool)}`);
     this.engine.directory.setBackendState(backend.id, state);
     this.#log.info({ pool, backend: name, state }, "backend state");
+  }
+
+  /** @throws GuidewayError UNKNOWN when there is no such pool */
+  table(pool: string): TableStatus {
+    if (!this.engine.directory.poolNames.includes(pool)) {
+      throw new GuidewayError("UNKNOWN", `there is no pool ${JSON.stringify(pool)}`);
+    }
+    return tableOf(this, pool);
   }
 
   status(): MachineStatus {

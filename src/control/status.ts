@@ -90,6 +90,21 @@ export function statusOf(machine: Machine): MachineStatus {
   };
 }
 
+/** A pool's published table: GET /v1/pools/:pool/table. */
+export interface TableStatus {
+  pool: string;
+  size: number;
+  digest: string;
+  /** Names of the backends in slot order. */
+  entries: string[];
+}
+
+export function tableOf(machine: Machine, pool: string): TableStatus {
+  const { backends } = machine.engine.directory;
+  const entries = Array.from(publishedSlots(machine, pool), (id) => backends[id]!.config.name);
+  return { pool, size: entries.length, digest: tableDigest(entries.length, entries), entries };
+}
+
 function poolStatus(machine: Machine, name: string, statistics: Statistics): PoolStatus {
   const { directory } = machine.engine;
   const slots = publishedSlots(machine, name);

@@ -3,14 +3,14 @@
 
 import { availableParallelism } from "node:os";
 import { performance } from "node:perf_hooks";
-import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import * as L from "../../assembly/layout.ts";
+import { entryFile } from "../entry.ts";
+import { loadNative } from "../native.ts";
 import { loadModule } from "./binary.ts";
 import type { Engine } from "./engine.ts";
 import { MemoryParking, SocketParking, type Parking } from "./parking.ts";
 import type { WorkerReport, WorkerTask } from "./worker-task.ts";
-import { loadNative } from "../native.ts";
 
 export interface PoolOptions {
   /** Descriptors of the sockets of each worker; without it all ports are in memory. */
@@ -42,7 +42,7 @@ export class WorkerPool {
       ? new SocketParking(native, 0, [], this.#events)
       : new MemoryParking(arena.memory, 0, blocks);
     this.#piscina = new Piscina({
-      filename: fileURLToPath(new URL("./worker.ts", import.meta.url)).replace(/\.ts$/, import.meta.url.endsWith(".ts") ? ".ts" : ".js"),
+      filename: entryFile(import.meta.url, "./worker"),
       minThreads: workers,
       maxThreads: workers,
       concurrentTasksPerWorker: 1,

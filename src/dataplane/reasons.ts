@@ -26,6 +26,12 @@ export function reasonName(code: number): string {
   return reasonNames.get(code) ?? `reason-${code}`;
 }
 
+/** Code of a reason's name; throws for a name that is none. */
+export function reasonCode(name: string): number {
+  for (const [code, each] of reasonNames) if (each === name) return code;
+  throw new RangeError(`there is no reason ${JSON.stringify(name)}`);
+}
+
 export function trackName(code: number): string {
   return trackNames.get(code) ?? `track-${code}`;
 }

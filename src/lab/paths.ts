@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { entryFile } from "../entry.ts";
 
 /** The package's root: the nearest folder above this file with a package.json, from `src/` and from `dist/src/`. */
 export function packageRoot(): string {
@@ -13,8 +14,7 @@ export function packageRoot(): string {
   return folder;
 }
 
-/** A program of this folder for `node` to run: `server` is server.ts in a checkout and server.js when installed. */
+/** A program of this folder for `node` to run. */
 export function entryPoint(name: "server" | "client"): string {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  return fileURLToPath(new URL(`./${name}.${extension}`, import.meta.url));
+  return entryFile(import.meta.url, `./${name}`);
 }
