@@ -1,0 +1,22 @@
+// The command line as its users have it: a process of its own.
+
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+export interface Ended {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs `guideway` to its end. */
+export function guideway(args: readonly string[], input?: Uint8Array): Ended {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+    ...(input && { input }),
+  });
+  return { status, stdout, stderr };
+}
