@@ -395,8 +395,10 @@ export const COUNTER_SWEPT: u32 = COUNTER_RECEIVED + 32;
 export const COUNTER_EXPIRED: u32 = COUNTER_RECEIVED + 40;
 export const COUNTER_EVICTED: u32 = COUNTER_RECEIVED + 48;
 export const COUNTER_TRAPS: u32 = COUNTER_RECEIVED + 56;
-/** Nanoseconds spent in passes that found packets. */
+/** Nanoseconds spent in passes that found packets, the kernel's part apart. */
 export const COUNTER_BUSY_NS: u32 = COUNTER_RECEIVED + 64;
+/** Nanoseconds of those passes in which the kernel sent: in copy mode it does that in the worker's own time. */
+export const COUNTER_KERNEL_NS: u32 = COUNTER_RECEIVED + 96;
 export const COUNTER_KICKS: u32 = COUNTER_RECEIVED + 72;
 export const COUNTER_PARKS: u32 = COUNTER_RECEIVED + 80;
 export const COUNTER_JOURNAL_LOST: u32 = COUNTER_RECEIVED + 88;

@@ -11,7 +11,7 @@ import { setClock } from "./clock";
 import { add } from "./counters";
 import { lean, recycle, wakeFill } from "./frames";
 import { attach as bind, block, self } from "./instance";
-import { COUNTER_BATCHES, COUNTER_BUSY_NS, COUNTER_PARKS, HEADER_EPOCH, WORKER_EPOCH, WORKER_HEARTBEAT, WORKER_OFFLINE } from "./layout";
+import { COUNTER_BATCHES, COUNTER_BUSY_NS, COUNTER_KERNEL_NS, COUNTER_PARKS, HEADER_EPOCH, WORKER_EPOCH, WORKER_HEARTBEAT, WORKER_OFFLINE } from "./layout";
 import { process } from "./pipeline";
 import { gather, kickAgain, openPorts } from "./ports";
 import { refreshServices } from "./services";
@@ -67,7 +67,8 @@ export function park(): void {
   atomic.store<u32>(block + WORKER_EPOCH, WORKER_OFFLINE);
 }
 
-/** Accounts for time that passes with packets took. */
-export function busy(ns: f64): void {
-  add(COUNTER_BUSY_NS, <u64>ns);
+/** Accounts for the nanoseconds of passes that found packets: the worker's own, and the kernel's. */
+export function busy(ownNs: f64, kernelNs: f64): void {
+  add(COUNTER_BUSY_NS, <u64>ownNs);
+  add(COUNTER_KERNEL_NS, <u64>kernelNs);
 }

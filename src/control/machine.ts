@@ -131,9 +131,9 @@ export class Machine {
   async stop(): Promise<void> {
     this.ports.detach();
     const reports = (await this.#pool?.stop()) ?? [];
-    for (const { worker, drained, traps } of reports) {
+    for (const { worker, drained, traps, trap } of reports) {
       if (!drained) this.#log.warn({ worker }, "worker stopped with packets on their way");
-      if (traps > 0) this.#log.error({ worker, traps }, "worker trapped: this is a defect");
+      if (traps > 0) this.#log.error({ worker, traps, trap }, "worker trapped: this is a defect");
     }
     this.ports.close();
     await this.neighbours.stop();

@@ -28,7 +28,7 @@ export interface DataplaneExports {
   pending(): number;
   park(): void;
   abandon(): void;
-  busy(ns: number): void;
+  busy(ownNs: number, kernelNs: number): void;
   steer(start: number, length: number): number;
   serviceHash(address0: bigint, address1: bigint, tail: number): number;
 }
@@ -47,7 +47,7 @@ export const noSockets: Host = { kick: () => 0, wake: () => 0 };
  * @throws GuidewayError LAYOUT when the binary was compiled from another assembly/layout.ts
  */
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, host: Host): DataplaneExports {
-  const { exports } = new WebAssembly.Instance(module, { env: { memory }, host: { ...host } });
+  const { exports } = new WebAssembly.Instance(module, { env: { memory }, host: { kick: host.kick, wake: host.wake } });
   for (const [name, expected] of Object.entries(layout)) {
     const actual = (exports[name] as WebAssembly.Global | undefined)?.value;
     if (actual === undefined || actual >>> 0 !== expected) {

@@ -17,8 +17,9 @@ export interface WorkerStatistics {
   /** Entries of the connection table. */
   expired: number;
   evicted: number;
-  /** Nanoseconds spent in passes that found packets. */
+  /** Nanoseconds spent in passes that found packets: its own, and the kernel's, which sends in copy mode. */
   busyNs: number;
+  kernelNs: number;
   heartbeat: number;
   parked: boolean;
 }
@@ -68,6 +69,7 @@ export class Statistics {
         expired: this.#counter(worker, L.COUNTER_EXPIRED),
         evicted: this.#counter(worker, L.COUNTER_EVICTED),
         busyNs: this.#counter(worker, L.COUNTER_BUSY_NS),
+        kernelNs: this.#counter(worker, L.COUNTER_KERNEL_NS),
         heartbeat: this.#arena.word(block + L.WORKER_HEARTBEAT),
         parked: this.#arena.word(block + L.WORKER_EPOCH) === L.WORKER_OFFLINE,
       };

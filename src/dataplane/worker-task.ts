@@ -19,4 +19,6 @@ export interface WorkerReport {
   /** Whether every ring was empty and every frame returned when it stopped. */
   drained: boolean;
   traps: number;
+  /** Where the first trap was. */
+  trap?: string;
 }

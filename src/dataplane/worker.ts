@@ -28,10 +28,12 @@ export default function work(task: WorkerTask): WorkerReport {
   const words = new Uint32Array(task.memory.buffer);
   const floats = new Float64Array(task.memory.buffer);
   const { host, parking } = connect(task, words);
-  const exports = instantiate(task.module, task.memory, host);
+  const kernel = timed(host);
+  const exports = instantiate(task.module, task.memory, kernel);
   exports.attach(task.worker);
   const wakeWord = (blockOf(words, task.worker) + L.WORKER_WAKE) / 4;
   let traps = 0;
+  let trap: string | undefined;
 
   const clock = (): number =>
     floats[L.HEADER_CLOCK / 8] || performance.timeOrigin + performance.now() - task.epochMs;
@@ -40,10 +42,11 @@ export default function work(task: WorkerTask): WorkerReport {
   const round = (): number => {
     try {
       return exports.run(clock(), PASSES);
-    } catch {
+    } catch (error) {
       // A trap is a defect of the data plane: the batch is given up and counted, the worker goes on.
       exports.abandon();
       traps++;
+      trap ??= (error as Error).stack ?? String(error);
       return 1;
     } finally {
       wakeOthers(words, wakeWord, parking);
@@ -54,10 +57,11 @@ export default function work(task: WorkerTask): WorkerReport {
   let before = performance.now();
   let idleSince = before;
   while (!stopping()) {
+    kernel.ms = 0;
     const packets = round();
     const now = performance.now();
     if (packets > 0) {
-      exports.busy((now - before) * 1e6);
+      exports.busy((now - before - kernel.ms) * 1e6, kernel.ms * 1e6);
       idleSince = now;
     } else if ((now - idleSince) * 1000 >= task.spinUs) {
       const settled = exports.settle();
@@ -69,7 +73,7 @@ export default function work(task: WorkerTask): WorkerReport {
   }
   const drained = drain(round, exports.settle, parking);
   exports.park();
-  return { worker: task.worker, drained, traps };
+  return { worker: task.worker, drained, traps, ...(trap && { trap }) };
 }
 
 /** Lets the rings run empty. */
@@ -96,6 +100,21 @@ function wakeOthers(words: Uint32Array, wakeWord: number, parking: Parking): voi
     const epoch = Atomics.load(words, (blockOf(words, worker) + L.WORKER_EPOCH) / 4);
     if (epoch === L.WORKER_OFFLINE) parking.wake(worker);
   }
+}
+
+/** A host that adds up the milliseconds spent in it. */
+function timed(host: Host): Host & { ms: number } {
+  const measured = {
+    ms: 0,
+    kick(socket: number): number {
+      const from = performance.now();
+      const result = host.kick(socket);
+      measured.ms += performance.now() - from;
+      return result;
+    },
+    wake: host.wake,
+  };
+  return measured;
 }
 
 /** The two system calls. Polling a socket makes its driver look at the FILL ring. */

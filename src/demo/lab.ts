@@ -9,13 +9,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { stringify } from "yaml";
 import { AdminClient } from "../admin/client.ts";
 import type { MachineStatus } from "../control/status.ts";
-import { verdictOf, reasonCode } from "../dataplane/reasons.ts";
 import { entryFile } from "../entry.ts";
 import { GuidewayError } from "../errors.ts";
 import { Lab } from "../lab/lab.ts";
 import type { LoadReport } from "../lab/load.ts";
 import { type LabClient, type LabServer, startLoad, startServers, vipUrl } from "../lab/traffic.ts";
-import { type DemoPackets, type DemoState, type DemoStep, describeChange, script } from "./state.ts";
+import { type DemoState, type DemoStep, describeChange, packetsOf, script } from "./state.ts";
 
 const VIP = "10.99.0.1";
 const POOL = "web";
@@ -87,15 +86,17 @@ export class LabDemo {
     const argv = [process.execPath, entryFile(import.meta.url, "../main"), "--log", "text", "run", "--config", file];
     const child = this.#lab.spawn("lb1", argv, { stdio: ["ignore", "ignore", "pipe"] });
     this.#balancer = child;
-    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
-      this.#balancerSays = (this.#balancerSays + text).slice(-4000);
+    const running = new Promise<boolean>((resolve) => {
+      child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+        this.#balancerSays = (this.#balancerSays + text).slice(-4000);
+        if (this.#balancerSays.includes(" running ")) resolve(true);
+      });
+      child.once("exit", () => resolve(false));
+      child.once("error", () => resolve(false));
+      setTimeout(() => resolve(false), START_MS).unref();
     });
-    const until = performance.now() + START_MS;
-    while (!this.#balancerSays.includes(" running ")) {
-      if (child.exitCode !== null || performance.now() > until) {
-        throw new GuidewayError("DEMO", `the balancer did not start; it said:\n${this.#balancerSays}`);
-      }
-      await Promise.race([sleep(100), once(child, "exit")]);
+    if (!(await running)) {
+      throw new GuidewayError("DEMO", `the balancer did not start; it said:\n${this.#balancerSays}`);
     }
   }
 
@@ -154,8 +155,10 @@ export class LabDemo {
         name, state, ...(this.#answered.get(name) ?? { requests: 0, perSecond: 0 }),
       })),
       reasons: status.reasons,
-      workers: status.workers.map(({ packets, nsPerPacket, busyNs }, i) => ({
-        packets, nsPerPacket, load: (busyNs - (last?.status.workers[i]?.busyNs ?? 0)) / (seconds * 1e9),
+      workers: status.workers.map((worker, i) => ({
+        packets: worker.packets,
+        nsPerPacket: worker.nsPerPacket,
+        load: (busyOf(worker) - busyOf(last?.status.workers[i])) / (seconds * 1e9),
       })),
       connections: this.#connections,
       events: this.#events,
@@ -198,10 +201,7 @@ export class LabDemo {
   }
 }
 
-/** Sums of packets by verdict. */
-function packetsOf(reasons: Record<string, number>): DemoPackets {
-  const sum = { forward: 0, reply: 0, pass: 0, drop: 0 };
-  for (const [reason, count] of Object.entries(reasons)) sum[verdictOf(reasonCode(reason))] += count;
-  const { forward, reply, pass, drop } = sum;
-  return { received: forward + reply + pass + drop, forwarded: forward, passed: pass, dropped: drop };
+/** Nanoseconds that a worker was busy, the kernel's part included. */
+function busyOf(worker: MachineStatus["workers"][number] | undefined): number {
+  return worker ? worker.busyNs + worker.kernelNs : 0;
 }

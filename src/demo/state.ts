@@ -1,5 +1,7 @@
 // What the demo shows, whichever way it runs.
 
+import { reasonCode, verdictOf } from "../dataplane/reasons.ts";
+
 export interface DemoBackend {
   name: string;
   state: string;
@@ -36,6 +38,14 @@ export interface DemoState {
   connections: { open: number; lost: number; moved: number };
   /** What happened, latest last. */
   events: string[];
+}
+
+/** Sums of packets by verdict. */
+export function packetsOf(reasons: Record<string, number>): DemoPackets {
+  const sum = { forward: 0, reply: 0, pass: 0, drop: 0 };
+  for (const [reason, count] of Object.entries(reasons)) sum[verdictOf(reasonCode(reason))] += count;
+  const { forward, reply, pass, drop } = sum;
+  return { received: forward + reply + pass + drop, forwarded: forward, passed: pass, dropped: drop };
 }
 
 /** The `--json` summary. */

@@ -18,7 +18,7 @@ import { macBytes } from "../mac.ts";
 import { MemoryQueue } from "./memory-queue.ts";
 
 /** Digits of π. Offline, nobody can aim at a line, and results must not change from run to run. */
-const SECRET = [0x243f6a8885a308d3n, 0x13198a2e03707344n, 0xa4093822299f31d0n, 0x082efa98ec4e6c89n];
+export const OFFLINE_SECRET = [0x243f6a8885a308d3n, 0x13198a2e03707344n, 0xa4093822299f31d0n, 0x082efa98ec4e6c89n];
 const MTU = 1500;
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
@@ -55,7 +55,7 @@ export class OfflineEngine {
   readonly #pool: WorkerPool | undefined;
 
   constructor(config: Config, { workers = 1, inline = false }: OfflineOptions = {}) {
-    this.engine = new Engine(config, { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES }, SECRET);
+    this.engine = new Engine(config, { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES }, OFFLINE_SECRET);
     const { arena, directory } = this.engine;
     this.#queue = new MemoryQueue(this.engine, 0);
     directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU, ifindex: 0 });
