@@ -27,8 +27,8 @@ choose_rust() {
   RUSTUP_TOOLCHAIN=$(rustup default 2>/dev/null | cut -d ' ' -f 1)
   export RUSTUP_TOOLCHAIN
   [ -n "$RUSTUP_TOOLCHAIN" ] && rust_is "$pinned" && [ "$compiler" = "$pinned" ] && return
-  env -u RUSTUP_TOOLCHAIN rustup toolchain install "$pinned" --profile minimal -c rustfmt -c clippy &&
-    unset RUSTUP_TOOLCHAIN && return
+  rustup toolchain install "$pinned" --no-self-update --profile minimal -c rustfmt -c clippy
+  rustup run "$pinned" rustc --version >/dev/null 2>&1 && unset RUSTUP_TOOLCHAIN && return
   [ -n "$RUSTUP_TOOLCHAIN" ] && rust_is "$pinned" && return
   unset RUSTUP_TOOLCHAIN
   echo "rustup cannot get version $pinned of Rust"
