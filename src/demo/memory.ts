@@ -19,7 +19,8 @@ const BACKENDS = 4;
 const FLOWS = 10_000;
 /** Part of the packets that open a new flow. */
 const CHURN = 0.01;
-const PACKETS_PER_ROUND = 512;
+/** Packets on their way at most: they fit into any one TX ring, so that none is dropped for want of room. */
+const OUTSTANDING = 1536;
 const TICK_MS = 500;
 const MTU = 1500;
 /** Of so many packets that come back, one is looked at. */
@@ -43,6 +44,7 @@ export class MemoryDemo {
   readonly #events: string[] = [];
   readonly #startedMs = performance.now();
   #sent = 0;
+  #outstanding = 0;
   #wrong = 0;
   #last: DemoState | undefined;
   #lastMs = this.#startedMs;
@@ -87,7 +89,9 @@ export class MemoryDemo {
   }
 
   #round(): void {
-    this.#sent += this.#generator.offer(PACKETS_PER_ROUND);
+    const sent = this.#generator.offer(OUTSTANDING - this.#outstanding);
+    this.#sent += sent;
+    this.#outstanding += sent;
     for (let worker = 0; worker < this.#engine.workers; worker++) this.#pool.wake(worker);
     this.#collect();
   }
@@ -96,7 +100,7 @@ export class MemoryDemo {
   #collect(): void {
     const { u8 } = this.#engine.arena;
     let n = 0;
-    this.#generator.collect((start) => {
+    this.#outstanding -= this.#generator.collect((start) => {
       if (n++ % LOOK_AT !== 0) return;
       const host = u8[start + 5]!;
       if (u8[start] !== 2 || u8[start + 2] !== 10 || host < 21 || host >= 21 + BACKENDS) this.#wrong++;
