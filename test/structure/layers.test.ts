@@ -1,0 +1,92 @@
+// Imports point downward only.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { filesIn, importsOf } from "./sources.ts";
+
+/** From the top. A unit is a folder of src/, a file that lies in src/ itself, bench/, or another file outside. */
+const LAYERS = [
+  ["main"],
+  ["commands"],
+  ["bench", "demo"],
+  ["admin"],
+  ["control", "explain", "replay"],
+  ["io", "lab"],
+  ["dataplane"],
+  ["config"],
+  ["columns", "log", "mac", "native"],
+  ["entry", "errors", "build/native"],
+  ["assembly/layout"],
+];
+
+/** In these folders each file is a thing of its own. The parts that several of them are made of are named here. */
+const INDEPENDENT: Record<string, string[]> = {
+  "src/commands": [],
+  "src/io": ["flow-template", "memory-queue", "pcap", "shuffle"],
+};
+
+function unitOf(path: string): string {
+  return path
+    .replace(/^src\/([^/]+)(\/.*)?$/, "$1")
+    .replace(/^bench\/.*/, "bench")
+    .replace(/(\.d)?\.ts$/, "");
+}
+
+function levelOf(path: string): number {
+  return LAYERS.findIndex((units) => units.includes(unitOf(path)));
+}
+
+const sources = filesIn("src", "bench").filter((path) => /(?<!\.d)\.ts$/.test(path));
+
+function relativeImports(path: string): string[] {
+  return importsOf(path).filter((target) => /^(src|assembly|build|test|bench)\//.test(target));
+}
+
+test("every source has its layer", () => {
+  assert.deepEqual(
+    sources.filter((path) => levelOf(path) < 0),
+    [],
+    "add new folders of src/ to LAYERS",
+  );
+});
+
+test("a source imports its own folder and lower layers", () => {
+  const upward = sources.flatMap((path) =>
+    relativeImports(path)
+      .filter((target) => unitOf(target) !== unitOf(path) && levelOf(target) <= levelOf(path))
+      .map((target) => `${path} imports ${target}`),
+  );
+  assert.deepEqual(upward, []);
+});
+
+for (const [folder, parts] of Object.entries(INDEPENDENT)) {
+  test(`files of ${folder} do not import each other, only ${parts.join(", ") || "what lies below"}`, () => {
+    const sideways = filesIn(folder).flatMap((path) =>
+      relativeImports(path)
+        .filter((target) => target.startsWith(`${folder}/`))
+        .filter((target) => !parts.includes(target.slice(folder.length + 1).replace(/\.ts$/, "")))
+        .map((target) => `${path} imports ${target}`),
+    );
+    assert.deepEqual(sideways, []);
+  });
+}
+
+test("AssemblyScript imports AssemblyScript, wire formats only each other, and the layout nothing", () => {
+  const foreign = filesIn("assembly").flatMap((path) =>
+    importsOf(path)
+      .filter((target) => {
+        if (path === "assembly/layout.ts") return true;
+        if (path.startsWith("assembly/wire/")) return !target.startsWith("assembly/wire/");
+        return !target.startsWith("assembly/");
+      })
+      .map((target) => `${path} imports ${target}`),
+  );
+  assert.deepEqual(foreign, []);
+});
+
+test("imports are found however they are written", () => {
+  const found = importsOf("test/structure/layers.test.ts");
+  assert.deepEqual(found, ["node:assert/strict", "node:test", "test/structure/sources.ts"]);
+  assert.ok(importsOf("src/commands/lab.ts").includes("src/lab/operate.ts"), "import()");
+  assert.ok(importsOf("src/native.ts").includes("build/native.d.ts"), "import type");
+  assert.ok(importsOf("assembly/forward/forward.ts").includes("assembly/layout"), "over several lines");
+});
