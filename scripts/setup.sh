@@ -106,6 +106,7 @@ missing_packages() {
   [ -e $headers/linux/bpf.h ] || echo linux-libc-dev
   has ip && has bridge || echo iproute2
   has ethtool || echo ethtool
+  has tcpdump || echo tcpdump
   has sysctl || echo procps
   has unshare || echo util-linux
 }
