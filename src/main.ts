@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { findPackageJSON } from "node:module";
 import { Command, CommanderError, Option } from "commander";
+import { register as bench } from "./commands/bench.ts";
 import { register as check } from "./commands/check.ts";
 import { register as demo } from "./commands/demo.ts";
 import { register as explain } from "./commands/explain.ts";
@@ -14,7 +15,7 @@ import { register as table } from "./commands/table.ts";
 import { GuidewayError } from "./errors.ts";
 
 /** In the order of --help. Each declares its options; what it does is imported when it is called. */
-const COMMANDS = [run, demo, check, status, replay, explain, table, lab];
+const COMMANDS = [run, demo, check, status, replay, explain, table, bench, lab];
 
 /** The same words as in log.ts, whose import would slow down --help. */
 const LEVELS = ["silent", "fatal", "error", "warn", "info", "debug", "trace"];

@@ -1,0 +1,72 @@
+// Runs suites and says what came out.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { SuiteName } from "../src/commands/bench.ts";
+import { packageRoot } from "../src/lab/paths.ts";
+import { provenance } from "./machine.ts";
+import { renderProvenance } from "./render.ts";
+import type { SuiteOptions } from "./suite.ts";
+
+export interface BenchOptions {
+  json: boolean;
+  quick: boolean;
+  /** File to keep the results in; true for one in bench/results/. */
+  out: string | true | undefined;
+}
+
+interface Measured {
+  result: object;
+  text: string;
+}
+
+/** What only one suite needs is loaded with it. */
+const RUN: Record<SuiteName, (options: SuiteOptions) => Promise<Measured>> = {
+  async engine(options) {
+    const { benchEngine } = await import("./engine.ts");
+    const { renderEngine } = await import("./render.ts");
+    const result = benchEngine(options);
+    return { result, text: renderEngine(result) };
+  },
+  async hash(options) {
+    const { benchHash } = await import("./hash.ts");
+    const { renderMicro } = await import("./render.ts");
+    const result = benchHash(options);
+    return { result, text: renderMicro("hash", result) };
+  },
+  async table(options) {
+    const { benchTable } = await import("./table.ts");
+    const { renderMicro } = await import("./render.ts");
+    const result = benchTable(options);
+    return { result, text: renderMicro("table", result) };
+  },
+};
+
+/** @throws GuidewayError BENCH when what was measured is not what should have been */
+export async function bench(suites: readonly SuiteName[], { json, quick, out }: BenchOptions): Promise<void> {
+  const where = provenance();
+  const results: Partial<Record<SuiteName, object>> = {};
+  if (!json) process.stdout.write(`${renderProvenance(where)}\n`);
+  for (const suite of suites) {
+    const say = (progress: string) => void process.stderr.write(`bench ${suite}: ${progress}\n`);
+    const { result, text } = await RUN[suite]({ quick, say });
+    results[suite] = result;
+    if (!json) process.stdout.write(`\n${text}\n`);
+  }
+  // One suite's result stands by itself, several under their names.
+  const all = { ...(suites.length === 1 ? results[suites[0]!] : results), ...where };
+  const text = `${JSON.stringify(all, null, 2)}\n`;
+  if (json) process.stdout.write(text);
+  if (out !== undefined) keep(out === true ? defaultFile(suites, where.date) : out, text);
+}
+
+function defaultFile(suites: readonly SuiteName[], date: string): string {
+  const name = suites.length === 1 ? suites[0] : "all";
+  return join(packageRoot(), "bench", "results", `${date.slice(0, 10)}-${name}.json`);
+}
+
+function keep(file: string, text: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  process.stderr.write(`bench: kept in ${file}\n`);
+}

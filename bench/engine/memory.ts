@@ -1,0 +1,27 @@
+// Huge pages for an arena, as src/control/machine.ts asks for them.
+
+import { readFileSync } from "node:fs";
+import type { Arena } from "../../src/dataplane/arena.ts";
+import { loadNative } from "../../src/native.ts";
+
+/** Asks for huge pages and touches them. @returns whether the kernel took the advice */
+export function adviseHugePages({ u8, plan }: Arena): boolean {
+  const { tables, conntrack, frames } = plan.regions;
+  let advised = true;
+  for (const { offset, bytes } of [tables, conntrack, frames]) {
+    try {
+      loadNative().adviseHugePages(u8, offset, bytes);
+    } catch {
+      // Without the addon, or without such pages in this kernel, it is slower but not wrong.
+      advised = false;
+    }
+  }
+  for (const { offset, bytes } of [conntrack, frames]) u8.fill(0, offset, offset + bytes);
+  return advised;
+}
+
+/** MiB of this process that lie in huge pages. */
+export function hugePagesMiB(): number {
+  const kib = /^AnonHugePages:\s+(\d+) kB/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"))?.[1];
+  return Math.round(Number(kib ?? 0) / 1024);
+}
