@@ -23,23 +23,24 @@ interface Side {
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
 /**
- * The differences of two packets, of which one may have a tunnel's headers in front of the IP packet.
- * @param l3 offset of the IP header in the packet that came
+ * The differences of a packet that came and the one that left.
+ * @param tunnel offset of the IP header in front of which a tunnel's headers were put, and behind which padding was cut
  */
-export function findChanges(before: Side, after: Side, l3: number): Change[] {
+export function findChanges(before: Side, after: Side, tunnel?: number): Change[] {
+  if (tunnel === undefined) return compare(before, after, before.bytes.length);
   const padding = before.headers.find(({ name }) => name === "padding");
-  const grown = after.bytes.length !== before.bytes.length;
-  if (!grown) return compare(before, after, before.bytes.length);
   const kept = before.bytes.length - (padding?.bytes ?? 0);
   const added = after.bytes.length - kept;
-  const changes = compare(before, after, l3);
+  const changes = compare(before, after, tunnel);
   changes.push({
     kind: "added",
-    offset: l3,
+    offset: tunnel,
     bytes: added,
     before: "",
-    after: hex(after.bytes.subarray(l3, l3 + added)),
-    fields: after.headers.filter(({ offset }) => offset >= l3 && offset < l3 + added).map(({ name }) => name),
+    after: hex(after.bytes.subarray(tunnel, tunnel + added)),
+    fields: after.headers
+      .filter(({ offset }) => offset >= tunnel && offset < tunnel + added)
+      .map(({ name }) => name),
   });
   if (padding !== undefined) {
     const { offset, bytes } = padding;

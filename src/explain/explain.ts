@@ -78,6 +78,7 @@ function describe(
   const isFlow = vip !== undefined && result.key !== 0n;
   const before = shown(bytes);
   const after = result.out === undefined ? null : shown(result.out);
+  const tunnel = result.verdict === "forward" && vip?.forward !== "l2" ? result.l3 : undefined;
   const name = (id: number) => (id === 0 ? null : names[id]!);
   return {
     verdict: result.verdict,
@@ -108,7 +109,7 @@ function describe(
       ? findChanges(
           { bytes, headers: before.headers },
           { bytes: result.out!, headers: after.headers },
-          result.l3,
+          tunnel,
         )
       : [],
     passes: results.map(({ verdict, reason, track, backend }) => ({
