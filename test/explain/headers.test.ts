@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import fc from "fast-check";
+import { decodeHeaders, fieldAt, placeOf } from "../../src/explain/headers.ts";
+import { offlineSetup } from "../model/setup.ts";
+import { hostilePacket } from "../packets/hostile.ts";
+import { packet } from "../packets/packet.ts";
+
+/** Headers as `name bytes`, and fields as `name=value`. */
+const names = (bytes: Uint8Array) => decodeHeaders(bytes).map((header) => `${header.name} ${header.bytes}`);
+const values = (bytes: Uint8Array, header: string) =>
+  decodeHeaders(bytes)
+    .find(({ name }) => name === header)!
+    .fields.map(({ name, value }) => `${name}=${value}`);
+
+const v4 = packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.1", tos: 0xb9, id: 7 });
+const v6 = packet()
+  .ethernet()
+  .ipv6({ src: "2001:db8::1", dst: "fd99::1", trafficClass: 0xb9, flowLabel: 0xabcde });
+
+suite("headers", () => {
+  test("TCP with options, payload and padding", () => {
+    const bytes = packet()
+      .ethernet()
+      .vlan({ id: 5, pcp: 3 })
+      .ipv4({ src: "192.0.2.1", dst: "10.99.0.1", options: new Uint8Array(4) })
+      .tcp({ sport: 40000, dport: 80, flags: "SA", seq: 1, options: new Uint8Array(8) })
+      .payload("hi")
+      .pad(100)
+      .bytes();
+    assert.deepEqual(names(bytes), [
+      "Ethernet 14",
+      "VLAN 4",
+      "IPv4 20",
+      "options 4",
+      "TCP 20",
+      "options 8",
+      "payload 2",
+      "padding 28",
+    ]);
+    assert.deepEqual(values(bytes, "VLAN"), ["tag=VLAN 5, priority 3", "type=0x0800 (IPv4)"]);
+    assert.ok(values(bytes, "TCP").includes("flags=SYN ACK"));
+    assert.ok(values(bytes, "TCP").includes("data offset=header of 28 bytes"));
+  });
+
+  test("IPv4", () => {
+    assert.deepEqual(
+      values(v4.udp({ sport: 1, dport: 53 }).bytes(), "IPv4").filter((each) => !each.startsWith("checksum")),
+      [
+        "version and length=version 4, header of 20 bytes",
+        "service=DSCP 46, ECN 1",
+        "total length=28",
+        "identification=7",
+        "fragment=don't fragment, offset 0",
+        "TTL=64",
+        "protocol=17 (UDP)",
+        "source=192.0.2.1",
+        "destination=10.99.0.1",
+      ],
+    );
+  });
+
+  test("IPv6", () => {
+    assert.deepEqual(values(v6.icmpv6({ type: 128 }).bytes(), "IPv6"), [
+      "version, class and label=version 6, DSCP 46, ECN 1, label 0xabcde",
+      "payload length=8",
+      "next header=58 (ICMPv6)",
+      "hop limit=64",
+      "source=2001:db8::1",
+      "destination=fd99::1",
+    ]);
+    assert.ok(values(v6.icmpv6({ type: 128 }).bytes(), "ICMPv6").includes("type=128 (echo request)"));
+  });
+
+  test("a fragment has no layer 4", () => {
+    const bytes = packet()
+      .ethernet()
+      .ipv4({ src: "192.0.2.1", dst: "10.99.0.1", df: false, moreFragments: true, fragmentOffset: 3 })
+      .tcp()
+      .bytes();
+    assert.deepEqual(names(bytes), ["Ethernet 14", "IPv4 20", "payload 20"]);
+    assert.ok(values(bytes, "IPv4").includes("fragment=more fragments, offset 24"));
+  });
+
+  test("GRE and what is inside", () => {
+    const bytes = v4.gre().ipv6({ src: "2001:db8::1", dst: "fd99::1" }).udp({ dport: 53 }).pad(200).bytes();
+    assert.deepEqual(names(bytes), ["Ethernet 14", "IPv4 20", "GRE 4", "IPv6 40", "UDP 8", "padding 114"]);
+  });
+
+  test("what is cut off says so", () => {
+    const bytes = v4.tcp().bytes();
+    assert.deepEqual(names(bytes.slice(0, 13)), ["cut off 13"]);
+    assert.deepEqual(names(bytes.slice(0, 20)), ["Ethernet 14", "cut off 6"]);
+    assert.deepEqual(names(bytes.slice(0, 40)), ["Ethernet 14", "IPv4 20", "cut off 6"]);
+    assert.deepEqual(names(new Uint8Array(0)), []);
+  });
+
+  test("a byte has a place", () => {
+    const headers = decodeHeaders(v4.tcp().payload("x").bytes());
+    assert.equal(placeOf(headers, 0), "Ethernet destination");
+    assert.equal(placeOf(headers, 33), "IPv4 destination");
+    assert.equal(placeOf(headers, 54), "payload");
+    assert.equal(fieldAt(headers, 22)?.value, "64");
+    assert.equal(fieldAt(headers, 54), undefined);
+  });
+
+  test("every byte belongs to one header, whatever the bytes are", () => {
+    const setup = offlineSetup({
+      pools: { web: { backends: [{ address: "10.0.0.1" }] } },
+      vips: [
+        { name: "a", address: "10.99.0.1", port: 80, pool: "web" },
+        { name: "b", address: "2001:db8::1", port: 80, pool: "web" },
+      ],
+    });
+    fc.assert(
+      fc.property(hostilePacket(setup), (bytes) => {
+        let at = 0;
+        for (const { offset, bytes: size, fields } of decodeHeaders(bytes)) {
+          assert.equal(offset, at);
+          for (const field of fields) {
+            assert.equal(field.offset, at);
+            at += field.bytes;
+          }
+          if (fields.length === 0) at += size;
+          assert.equal(at, offset + size);
+        }
+        assert.equal(at, bytes.length);
+      }),
+      { numRuns: 1000, seed: 1 },
+    );
+  });
+});
