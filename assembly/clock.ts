@@ -32,6 +32,11 @@ export function tickOf(state: u32): u32 {
   return ticks >>> (state << 3);
 }
 
+/** The ticks of the four states, a byte each. */
+export function allTicks(): u32 {
+  return ticks;
+}
+
 export function timeoutMs(state: u32): u32 {
   return load<u32>(HEADER_TIMEOUTS + (state << 2));
 }

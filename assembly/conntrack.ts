@@ -5,7 +5,7 @@
 // Every function here is called by the owner of the shard only.
 
 import { backends, counters } from "./instance";
-import { tickOf } from "./clock";
+import { allTicks, tickOf } from "./clock";
 import {
   AGE_BITS, AGE_MASK, AGE_PER_TIMEOUT, BACKEND_BYTES, BACKEND_STATE, BACKEND_STATE_ACTIVE, BACKEND_STATE_DRAINING,
   COUNTER_BACKENDS, COUNTER_BACKEND_BYTES, COUNTER_EVICTED, FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_NEW, FLOW_UDP,
@@ -146,33 +146,47 @@ export function remove(entry: usize): void {
   setAway(line, awayOf(line) & ~bitOf(wayOf(entry)));
 }
 
+// Room for a new flow: all seven ways at once. Byte w of a vector is way w; byte 7 is the line's away byte and is masked.
+
+/** The ways' meta bytes in the low half, and again in the high half. */
+function metas(line: usize): v128 {
+  return v128.load_splat<u64>(line, WAY_META);
+}
+
+function statesOf(metas: v128): v128 {
+  return i8x16.shr_u(metas, AGE_BITS);
+}
+
+/** Ticks since each entry's last packet. */
+function elapsedOf(metas: v128): v128 {
+  const ticks = i8x16.swizzle(i32x4.splat(allTicks()), statesOf(metas));
+  return v128.and(i8x16.sub(ticks, metas), i8x16.splat(<i8>AGE_MASK));
+}
+
 /** The first empty or expired way of a line, or 0. */
 function freeWay(line: usize): usize {
-  for (let way: u32 = 0; way < WAYS; way++) {
-    const entry = line + way;
-    if (backendOf(entry) == 0 || isExpired(entry)) return entry;
-  }
-  return 0;
+  const empty = i16x8.bitmask(i16x8.eq(v128.load(line, WAY_BACKEND), i16x8.splat(0)));
+  const expired = i8x16.bitmask(i8x16.gt_u(elapsedOf(metas(line)), i8x16.splat(<i8>AGE_PER_TIMEOUT)));
+  const free = <u32>(empty | expired) & ALL_WAYS;
+  return free == 0 ? 0 : line + ctz(free);
 }
 
-/** How gladly an entry is evicted: not established before established, then the oldest. */
-function eviction(entry: usize): u32 {
-  const meta = metaOf(entry);
-  return (meta >>> AGE_BITS == FLOW_ESTABLISHED ? 0 : 64) + elapsed(meta);
-}
+/** What the four states, a byte each, add to the ticks of an entry to make its score: established 0, the others 64. */
+const SCORES: i32 = 0x40400040;
 
+/** The entry that goes for a new flow: not established before established, then the oldest, then home first. */
 function victim(line: usize): usize {
-  let best: usize = line;
-  let most: u32 = 0;
-  for (let i: u32 = 0; i < 2 * WAYS; i++) {
-    const entry = i < WAYS ? line + i : neighbour(line) + (i - WAYS);
-    const score = eviction(entry) + 1;
-    if (score > most) {
-      most = score;
-      best = entry;
-    }
-  }
-  return best;
+  const next = neighbour(line);
+  const both = i64x2.replace_lane(metas(line), 1, load<i64>(next, WAY_META));
+  const bonus = i8x16.swizzle(i32x4.splat(SCORES), statesOf(both));
+  const scores = v128.and(i8x16.add(elapsedOf(both), bonus), i64x2.splat(0x00ffffffffffffff));
+  let most = i8x16.max_u(scores, i8x16.shuffle(scores, scores, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  most = i8x16.max_u(most, i8x16.shuffle(most, most, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3));
+  most = i8x16.max_u(most, i8x16.shuffle(most, most, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1));
+  most = i8x16.max_u(most, i8x16.shuffle(most, most, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0));
+  const best = i8x16.eq(scores, i8x16.splat(<i8>i8x16.extract_lane_u(most, 0)));
+  const way = ctz(<u32>i8x16.bitmask(best) & (ALL_WAYS | (ALL_WAYS << 8)));
+  return way < 8 ? line + way : next + (way - 8);
 }
 
 /**

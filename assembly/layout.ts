@@ -258,7 +258,7 @@ export const INTENT_FILL: u32 = 2;
 
 // ── Workers ──────────────────────────────────────────────────────────────────────────────────────
 
-export const WORKER_BYTES: u32 = PAGE * 4;
+export const WORKER_BYTES: u32 = PAGE * 5;
 /** Line 0. Writer: controller, before the worker starts. */
 export const WORKER_PORT_COUNT: u32 = 0;
 /** Port by which each interface is reached: one byte per interface, 255 for none. */
@@ -278,11 +278,11 @@ export const WORKER_HANDOFF: u32 = LINE * 2;
 /** Line of its own. Writer: whoever wakes the worker, by adding 1; what a parked worker without sockets waits on. */
 export const WORKER_SIGNAL: u32 = LINE * 4;
 /** Packet records of the batch in hand. Writer: the worker. */
-export const WORKER_BATCH: u32 = PAGE;
+export const WORKER_BATCH: u32 = PAGE * 2;
 /** Ports. Writer: controller, before the worker starts. */
-export const WORKER_PORTS: u32 = PAGE * 2;
-/** Indices of the packets of the batch that missed, one byte each. Writer: the worker. */
-export const WORKER_MISSES: u32 = PAGE * 4 - LINE;
+export const WORKER_PORTS: u32 = PAGE * 3;
+/** Addresses of the records of the batch that missed, four bytes each. Writer: the worker. */
+export const WORKER_MISSES: u32 = PAGE * 2 - LINE * 4;
 
 /** WORKER_EPOCH of a worker that holds no reference to any published block. */
 export const WORKER_OFFLINE: u32 = 0xffffffff;

@@ -5,14 +5,14 @@
 //   2 touch every conntrack line           5 find again, insert
 //   3 match; list the misses               6 rewrite, send or free, count
 
-import { countForwarded, countReason } from "./counters";
-import { insert, isExpired, isLive, matchAway, matchHome, touch, backendOf, lineOfEntry } from "./conntrack";
+import { add, countBackend, countReason, countVip } from "./counters";
+import { insert, isExpired, isLive, matchAway, matchHome, neighbour, touch, backendOf, lineOfEntry } from "./conntrack";
 import { replyEcho } from "./forward/echo";
 import { forward } from "./forward/forward";
-import { block, packetAt, self } from "./instance";
+import { block, self } from "./instance";
 import {
-  REASON_ECHO, REASON_HANDED, REASON_HIT, REASON_NEW, REASON_NONE, REASON_NOT_IP, REASON_NO_BACKEND, REASON_TX_FULL,
-  TRACK_HIT, TRACK_HIT_AWAY, WORKER_MISSES,
+  COUNTER_REASONS, PACKET_BYTES, REASON_ECHO, REASON_HANDED, REASON_HIT, REASON_NEW, REASON_NONE, REASON_NOT_IP, REASON_NO_BACKEND, REASON_TX_FULL,
+  TRACK_HIT, TRACK_HIT_AWAY, WORKER_BATCH, WORKER_MISSES,
 } from "./layout";
 import { parse } from "./parse";
 import { commit, free, ownerOf, send } from "./ports";
@@ -24,22 +24,26 @@ export let touched: u64 = 0;
 
 /** Runs the batch in hand to its end. */
 export function process(count: u32): void {
-  const handed = classify(count);
-  touchLines(count);
-  const misses = match(count);
-  if (misses != 0) {
-    consult(misses);
-    enter(missAt(0), count);
+  const first = block + WORKER_BATCH;
+  const end = first + count * PACKET_BYTES;
+  const handed = classify(first, end);
+  touchLines(first, end);
+  const missed = match(first, end);
+  if (missed != 0) {
+    consult(missed);
+    enter(firstMiss(), end);
   }
-  finish(count);
+  finish(first, end);
   commit(count, handed);
 }
 
+// Each phase takes the records from `first` up to `end`: addresses.
+
 /** Phase 1. @returns whether some packets belong to other workers */
-function classify(count: u32): bool {
+export function classify(first: usize, end: usize): bool {
   let handed = false;
-  for (let i: u32 = 0; i < count; i++) {
-    const packet = packetAt(i);
+  for (let at = first; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
     let reason = parse(packet);
     if (reason == REASON_NONE && ownerOf(packet.key) != self) {
       reason = REASON_HANDED;
@@ -51,9 +55,9 @@ function classify(count: u32): bool {
 }
 
 /** Phase 2. Packets without a line read the arena's first, unused one. */
-function touchLines(count: u32): void {
+function touchLines(first: usize, end: usize): void {
   let sum: u64 = 0;
-  for (let i: u32 = 0; i < count; i++) sum ^= load<u64>(packetAt(i).line);
+  for (let at = first; at < end; at += PACKET_BYTES) sum ^= load<u64>(changetype<Packet>(at).line);
   touched = sum;
 }
 
@@ -72,31 +76,43 @@ function follow(packet: Packet, entry: usize): bool {
  * phase 5, because what the miss inserts may evict it.
  * @returns the number of misses
  */
-function match(count: u32): u32 {
-  let i: u32 = 0;
-  for (; i < count; i++) {
-    const packet = packetAt(i);
+function match(first: usize, end: usize): u32 {
+  let at = first;
+  for (; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
     if (packet.reason == REASON_NONE && !follow(packet, matchHome(packet.line, packet.key))) break;
   }
   let misses: u32 = 0;
-  for (; i < count; i++) {
-    const packet = packetAt(i);
+  for (; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
     if (packet.reason != REASON_NONE) continue;
-    const entry = matchHome(packet.line, packet.key);
-    if (misses != 0 && entry != 0 && isLive(entry)) continue;
-    store<u8>(block + misses, <u8>i, WORKER_MISSES);
+    if (misses != 0) {
+      const entry = matchHome(packet.line, packet.key);
+      if (entry != 0 && isLive(entry)) continue;
+    }
+    store<u32>(block + (misses << 2), <u32>at, WORKER_MISSES);
     misses++;
   }
   return misses;
 }
 
-function missAt(i: u32): u32 {
-  return load<u8>(block + i, WORKER_MISSES);
+function missAt(i: u32): Packet {
+  return changetype<Packet>(<usize>load<u32>(block + (i << 2), WORKER_MISSES));
 }
 
-/** Phase 4. */
+function firstMiss(): usize {
+  return load<u32>(block, WORKER_MISSES);
+}
+
+/** Phase 4. The neighbouring lines are touched on the way: phase 5 will look there. */
 function consult(misses: u32): void {
-  for (let i: u32 = 0; i < misses; i++) choose(packetAt(missAt(i)));
+  let sum: u64 = 0;
+  for (let i: u32 = 0; i < misses; i++) {
+    const packet = missAt(i);
+    sum ^= load<u64>(neighbour(packet.line));
+    choose(packet);
+  }
+  touched = sum;
 }
 
 /**
@@ -112,9 +128,9 @@ function orphanOf(home: usize, away: usize): usize {
  * Phase 5: from the first miss on, in order. An earlier packet of the batch may have entered the flow meanwhile, or
  * evicted it, or its entry be next door.
  */
-function enter(first: u32, count: u32): void {
-  for (let i = first; i < count; i++) {
-    const packet = packetAt(i);
+function enter(first: usize, end: usize): void {
+  for (let at = first; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
     if (packet.reason != REASON_NONE) continue;
     const line: usize = packet.line;
     const home = matchHome(line, packet.key);
@@ -133,13 +149,17 @@ function enter(first: u32, count: u32): void {
   }
 }
 
-/** Phase 6. */
-function finish(count: u32): void {
-  for (let i: u32 = 0; i < count; i++) {
-    const packet = packetAt(i);
-    let reason: u32 = packet.reason;
-    if (reason == REASON_HANDED) continue;
-    const found = reason;
+/** Phase 6. What most packets count is summed up in locals first. */
+function finish(first: usize, end: usize): void {
+  let hits: u64 = 0;
+  let vip: u32 = 0;
+  let vipPackets: u64 = 0;
+  let vipBytes: u64 = 0;
+  for (let at = first; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
+    const found: u32 = packet.reason;
+    if (found == REASON_HANDED) continue;
+    let reason = found;
     if (reason < REASON_ECHO) {
       const obstacle = forward(packet);
       if (obstacle != REASON_NONE) reason = obstacle;
@@ -147,9 +167,22 @@ function finish(count: u32): void {
       replyEcho(packet);
     }
     if (reason < REASON_NOT_IP && !send(packet)) reason = REASON_TX_FULL;
-    if (reason >= REASON_NOT_IP) free(packet);
-    else if (reason != REASON_ECHO) countForwarded(packet, found);
     packet.reason = <u8>reason;
-    countReason(reason);
+    if (reason >= REASON_NOT_IP) free(packet);
+    else if (reason != REASON_ECHO) {
+      if (packet.vip != vip) {
+        countVip(vip, vipPackets, vipBytes);
+        vip = packet.vip;
+        vipPackets = 0;
+        vipBytes = 0;
+      }
+      vipPackets++;
+      vipBytes += packet.ipLength;
+      countBackend(packet.backend, packet.ipLength, found == REASON_NEW);
+    }
+    if (reason == REASON_HIT) hits++;
+    else countReason(reason);
   }
+  countVip(vip, vipPackets, vipBytes);
+  add(COUNTER_REASONS + (REASON_HIT << 3), hits);
 }

@@ -10,10 +10,17 @@ const C: u64 = 0x0e9846af9b1a615d;
 
 /** The published block, as read at the start of the batch. */
 let services: usize = 0;
+/** The slot found last: the next packet is often for the same service. */
+let latest: usize = 0;
 
 /** Reads the published block's address; valid until the worker next shows its epoch. */
 export function refreshServices(): void {
   services = atomic.load<u32>(HEADER_SERVICES);
+  latest = services + SERVICES_SLOTS;
+}
+
+function holds(slot: usize, address0: u64, address1: u64, tail: u32): bool {
+  return load<u32>(slot, SERVICE_PORT) == tail && load<u64>(slot) == address0 && load<u64>(slot, 8) == address1;
 }
 
 /** Last four bytes of a service's key: port, protocol and family. @param port raw */
@@ -30,16 +37,21 @@ export function serviceHash(address0: u64, address1: u64, tail: u32): u32 {
 
 /** Address of the service's hash slot, or 0. @param address0 first 8 bytes of the key's address, raw */
 export function findService(address0: u64, address1: u64, tail: u32): usize {
+  return holds(latest, address0, address1, tail) ? latest : search(address0, address1, tail);
+}
+
+function search(address0: u64, address1: u64, tail: u32): usize {
   if (services == 0) return 0;
   const mask = load<u32>(services, SERVICES_MASK);
   let i = serviceHash(address0, address1, tail) & mask;
-  let slot: usize = services + SERVICES_SLOTS + i * SERVICE_BYTES;
-  while (load<u8>(slot, SERVICE_FAMILY) != 0) {
-    if (
-      load<u32>(slot, SERVICE_PORT) == tail && load<u64>(slot) == address0 && load<u64>(slot, 8) == address1
-    ) return slot;
+  for (;;) {
+    const slot = services + SERVICES_SLOTS + i * SERVICE_BYTES;
+    if (holds(slot, address0, address1, tail)) {
+      latest = slot;
+      return slot;
+    }
+    if (load<u8>(slot, SERVICE_FAMILY) == 0) break;
     i = (i + 1) & mask;
-    slot = services + SERVICES_SLOTS + i * SERVICE_BYTES;
   }
   return 0;
 }

@@ -1,9 +1,10 @@
 // What the XDP program does in front of the sockets, for ports without one: which shard gets a packet.
 
 import { flowKey4, flowKey6, shardOf } from "./hash";
-import { packetAt } from "./instance";
-import { PACKET_BYTES, REASON_DROP, REASON_NONE } from "./layout";
-import { parse } from "./parse";
+import { block } from "./instance";
+import { PACKET_BYTES, WORKER_BATCH } from "./layout";
+import { classify } from "./pipeline";
+import { Packet } from "./records";
 import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
 import { refreshServices } from "./services";
@@ -14,12 +15,13 @@ const STEERED: u32 = 0x100;
 /** @returns STEERED | shard for a packet of a VIP, else 0 */
 export function steer(start: u32, length: u32): u32 {
   refreshServices();
-  const packet = packetAt(0);
-  memory.fill(changetype<usize>(packet), 0, PACKET_BYTES);
+  const at = block + WORKER_BATCH;
+  memory.fill(at, 0, PACKET_BYTES);
+  const packet = changetype<Packet>(at);
   packet.start = start;
   packet.length = length;
-  const reason = parse(packet);
-  if (reason == REASON_NONE) return STEERED | shardOf(packet.key);
+  classify(at, at + PACKET_BYTES);
+  if (packet.line != 0) return STEERED | shardOf(packet.key);
   if (packet.vip == 0) return 0;
   const ip: usize = start + packet.l3;
   const key = packet.family == 4

@@ -27,7 +27,7 @@ const MIN_POOL_CAPACITY = 64;
 const HEAP_RESERVE = 1 << 20;
 const ARENA_LIMIT = 2 ** 32;
 /** Share of a shard's ways that the configured number of flows takes, so that lines rarely overflow. */
-const CONNTRACK_LOAD = 0.75;
+const CONNTRACK_LOAD = 0.5;
 /** Lines per shard below which a match would not be exact (assembly/hash.ts). */
 const MIN_SHARD_LINES = 256;
 

@@ -32,8 +32,8 @@ test("the offline setup of §6", () => {
   assert.equal(made.pools[0]?.backends[1]?.id, 2);
   assert.equal(made.shardLines, 1024);
   assert.equal(shardLinesFor(1), 256);
-  assert.equal(shardLinesFor(7 * 256 * 0.75 * 256), 256);
-  assert.equal(shardLinesFor(7 * 256 * 0.75 * 256 + 1), 512);
+  assert.equal(shardLinesFor(7 * 256 * 0.5 * 256), 256);
+  assert.equal(shardLinesFor(7 * 256 * 0.5 * 256 + 1), 512);
 });
 
 test("a new flow takes its slot's backend and stays with it", () => {

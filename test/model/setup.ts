@@ -150,10 +150,10 @@ export function offlineMac(address: string): string {
   return (prefix + toHex(bytes.subarray(-4))).replace(/..(?=.)/g, "$&:");
 }
 
-/** §6: the least power of two that is at least 256 and at least flows / (7 × 256 × 0.75). */
+/** §6: the least power of two that is at least 256 and at least flows / (7 × 256 × 0.5). */
 export function shardLinesFor(flows: number): number {
   let lines = 256;
-  while (lines < flows / (7 * 256 * 0.75)) lines *= 2;
+  while (lines < flows / (7 * 256 * 0.5)) lines *= 2;
   return lines;
 }
 
