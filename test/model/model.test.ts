@@ -30,7 +30,7 @@ test("the offline setup of §6", () => {
   assert.equal(made.pools[0]?.backends[1]?.mac, "02:00:0a:00:00:16");
   assert.equal(offlineMac("fd00::1:2"), "02:06:00:01:00:02");
   assert.equal(made.pools[0]?.backends[1]?.id, 2);
-  assert.equal(made.shardLines, 1024);
+  assert.equal(made.shardLines, 2048);
   assert.equal(shardLinesFor(1), 256);
   assert.equal(shardLinesFor(7 * 256 * 0.5 * 256), 256);
   assert.equal(shardLinesFor(7 * 256 * 0.5 * 256 + 1), 512);
