@@ -75,6 +75,7 @@ fresh() {
 step() {
   fresh "$1" && return
   rm -f "$stamps/$1"
+  worked=yes
   read_before=$(inputs "$1" | sha256sum)
   log=$stamps/$1.log
   say "$2 ..."
@@ -132,6 +133,7 @@ system() {
   elif [ "${npm_lifecycle_event:-setup}" != setup ] && [ "$(cat $stamps/system 2>/dev/null)" = "$missing" ]; then
     say "still missing: $missing. apt could not install them last time; npm run setup tries again."
   else
+    worked=yes
     say "Debian packages by apt: $missing ..."
     began=$(date +%s)
     if install_packages >$stamps/system.log 2>&1 </dev/null; then
@@ -204,8 +206,8 @@ make_bench() {
 
 addon() {
   fresh addon && { [ -z "$bench" ] || fresh bench; } && return
-  if ! has cc; then
-    say "no C compiler to link with: going on without the addon, which AF_XDP needs."
+  if ! has cc || ! [ -e $headers/stdio.h ]; then
+    say "no C compiler and library to link with: going on without the addon, which AF_XDP needs."
   elif ! choose_rust >$stamps/rust.log 2>&1 </dev/null; then
     say "$(tail -n 1 $stamps/rust.log): going on without the addon, which AF_XDP needs. To get Rust:" \
       "curl -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal"
@@ -252,10 +254,11 @@ if has flock; then
   flock -n 9 || { say "waiting for another set-up of this checkout to end ..."; flock 9; }
 fi
 started=$(date +%s)
+worked=
 system
 step packages "npm packages" "see the message above; npm needs to reach its registry" || exit 1
 PATH=$root/node_modules/.bin:$PATH
 step wasm "WebAssembly modules" "see the message above; the sources are in assembly/" || exit 1
 addon
 lab
-say "ready after $(($(date +%s) - started)) s"
+[ -z "$worked" ] || say "ready after $(($(date +%s) - started)) s"
