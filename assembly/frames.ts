@@ -14,7 +14,7 @@
 // there balances out. FILL and COMPLETION can hold all frames, so this never gets stuck.
 
 import {
-  INTENT_DRAIN, INTENT_FILL, INTENT_NONE, RING_NEED_WAKEUP, WORKER_FREE_COUNT,
+  HEADER_FRAME_COUNT, INTENT_DRAIN, INTENT_FILL, INTENT_NONE, RING_NEED_WAKEUP, WORKER_FREE_COUNT,
 } from "./layout";
 import { block, frameBytes, freeList, portAt, portCount, queueAt, queueCount, self } from "./instance";
 import { Queue } from "./records";
@@ -109,10 +109,13 @@ export function recycle(): bool {
 /** Frames that a FILL ring should hold before its workers go to sleep: more may be on their way back. */
 const LEAN: u32 = 64;
 
-/** Whether some FILL ring is nearly empty. */
+/** Whether some FILL ring is nearly empty. Where there are few frames, half of an even share is enough. */
 export function lean(): bool {
+  if (queueCount == 0) return false;
+  const share = load<u32>(HEADER_FRAME_COUNT) / queueCount >>> 1;
+  const least = share < LEAN ? share : LEAN;
   for (let i: u32 = 0; i < queueCount; i++) {
-    if (occupied(queueAt(i).fill) < LEAN) return true;
+    if (occupied(queueAt(i).fill) < least) return true;
   }
   return false;
 }
