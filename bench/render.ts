@@ -1,9 +1,11 @@
 // Results as tables, for people.
 
-import { columns, percent } from "../src/columns.ts";
+import { columns, counted, percent } from "../src/columns.ts";
 import type { EngineResult } from "./engine.ts";
 import type { Provenance } from "./machine.ts";
 import type { MicroResult } from "./micro.ts";
+import type { NicResult } from "./nic.ts";
+import { median } from "./statistics.ts";
 
 export function renderProvenance({ machine, date, commit }: Provenance): string {
   const { cpu, cores, memoryGiB, kernel, node, v8, load } = machine;
@@ -33,4 +35,35 @@ export function renderMicro(suite: string, { cases }: MicroResult): string {
     targetNs === undefined ? "" : targetNs.toLocaleString("en-US"),
   ]);
   return columns([[suite, "ns", "per second", "spread", "target ns"], ...rows], [1, 2, 3, 4]);
+}
+
+export function renderNic({
+  native,
+  wasm,
+  ratio,
+  spread,
+  cpuNsPerPacket,
+  packets,
+  setup,
+}: NicResult): string {
+  const row = (name: string, rates: number[], apart: number, cpuNs: number) => [
+    name,
+    (median(rates) / 1000).toFixed(0),
+    percent(apart, 1),
+    cpuNs.toFixed(0),
+    rates.map((rate) => (rate / 1000).toFixed(0)).join(" "),
+  ];
+  const table = columns(
+    [
+      ["nic", "kpps", "spread", "CPU ns/packet", "repetitions, kpps"],
+      row("native loop", native, spread.native, cpuNsPerPacket.native),
+      row("WASM worker", wasm, spread.wasm, cpuNsPerPacket.wasm),
+    ],
+    [1, 2, 3],
+  );
+  return (
+    `${table}\nratio ${ratio.toFixed(3)}; ${setup.packetBytes}-byte packets of ${counted(setup.flows, "flow")} over veth, ` +
+    `sockets in ${setup.sockets} mode, ${setup.program} XDP program; ` +
+    `${packets.verified.toLocaleString("en-US")} packets came back and were compared, ${packets.wrong} were wrong`
+  );
 }

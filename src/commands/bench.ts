@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
 
-const SUITES = ["engine", "hash", "table"] as const;
+const SUITES = ["engine", "nic", "hash", "table"] as const;
 export type SuiteName = (typeof SUITES)[number];
 
 /** `guideway bench`: how fast it is on this machine. */

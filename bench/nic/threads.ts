@@ -1,0 +1,36 @@
+// Processor time of threads, from /proc.
+
+import { readdirSync, readFileSync } from "node:fs";
+
+/** Nanoseconds that the threads of this process that are pinned to a processor have run on it. */
+export function pinnedThreadsNs(cpu: number): number {
+  const tasks = readdirSync("/proc/self/task");
+  return tasks.reduce((sum, task) => sum + (pinnedTo(task) === `${cpu}` ? runNs(task) : 0), 0);
+}
+
+function read(task: string, file: string): string {
+  try {
+    return readFileSync(`/proc/self/task/${task}/${file}`, "utf8");
+  } catch {
+    // It ended meanwhile.
+    return "";
+  }
+}
+
+function pinnedTo(task: string): string | undefined {
+  return /^Cpus_allowed_list:\s*(\S+)$/m.exec(read(task, "status"))?.[1];
+}
+
+/** The first number of schedstat: nanoseconds on a processor (Documentation/scheduler/sched-stats.rst). */
+function runNs(task: string): number {
+  return Number(read(task, "schedstat").split(" ")[0] || 0);
+}
+
+/** Processors that this process may use, in order. */
+export function allowedCpus(): number[] {
+  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+  return list.split(",").flatMap((part) => {
+    const [first = 0, last = first] = part.split("-").map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+}
