@@ -3,19 +3,18 @@
 //
 //   1 parse, find the service, hash        4 look the misses up in their tables
 //   2 touch every conntrack line           5 find again, insert
-//   3 match; list the misses               6 rewrite, send or free, count
+//   3 match; list the misses               6 rewrite, then send or free (ports.ts)
 
-import { add, countBackend, countReason, countVip } from "./counters";
 import { insert, isExpired, isLive, matchAway, matchHome, neighbour, touch, backendOf, lineOfEntry } from "./conntrack";
 import { replyEcho } from "./forward/echo";
 import { forward } from "./forward/forward";
 import { block, self } from "./instance";
 import {
-  COUNTER_REASONS, PACKET_BYTES, REASON_ECHO, REASON_HANDED, REASON_HIT, REASON_NEW, REASON_NONE, REASON_NOT_IP, REASON_NO_BACKEND, REASON_TX_FULL,
+  PACKET_BYTES, REASON_ECHO, REASON_HANDED, REASON_HIT, REASON_NEW, REASON_NONE, REASON_NO_BACKEND,
   TRACK_HIT, TRACK_HIT_AWAY, WORKER_BATCH, WORKER_MISSES,
 } from "./layout";
 import { parse } from "./parse";
-import { commit, free, ownerOf, send } from "./ports";
+import { commit, emit, ownerOf } from "./ports";
 import { Packet } from "./records";
 import { choose } from "./tables";
 
@@ -33,7 +32,8 @@ export function process(count: u32): void {
     consult(missed);
     enter(firstMiss(), end);
   }
-  finish(first, end);
+  rewrite(first, end);
+  emit(first, end);
   commit(count, handed);
 }
 
@@ -149,40 +149,16 @@ function enter(first: usize, end: usize): void {
   }
 }
 
-/** Phase 6. What most packets count is summed up in locals first. */
-function finish(first: usize, end: usize): void {
-  let hits: u64 = 0;
-  let vip: u32 = 0;
-  let vipPackets: u64 = 0;
-  let vipBytes: u64 = 0;
+/** Phase 6: what leaves gets its final form. */
+function rewrite(first: usize, end: usize): void {
   for (let at = first; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
-    const found: u32 = packet.reason;
-    if (found == REASON_HANDED) continue;
-    let reason = found;
+    const reason: u32 = packet.reason;
     if (reason < REASON_ECHO) {
       const obstacle = forward(packet);
-      if (obstacle != REASON_NONE) reason = obstacle;
+      if (obstacle != REASON_NONE) packet.reason = <u8>obstacle;
     } else if (reason == REASON_ECHO) {
       replyEcho(packet);
     }
-    if (reason < REASON_NOT_IP && !send(packet)) reason = REASON_TX_FULL;
-    packet.reason = <u8>reason;
-    if (reason >= REASON_NOT_IP) free(packet);
-    else if (reason != REASON_ECHO) {
-      if (packet.vip != vip) {
-        countVip(vip, vipPackets, vipBytes);
-        vip = packet.vip;
-        vipPackets = 0;
-        vipBytes = 0;
-      }
-      vipPackets++;
-      vipBytes += packet.ipLength;
-      countBackend(packet.backend, packet.ipLength, found == REASON_NEW);
-    }
-    if (reason == REASON_HIT) hits++;
-    else countReason(reason);
   }
-  countVip(vip, vipPackets, vipBytes);
-  add(COUNTER_REASONS + (REASON_HIT << 3), hits);
 }

@@ -2,19 +2,19 @@
 // hand-off rings and the free list.
 //
 //   gather   RX ─▶ batch                     the frames are in hand from here on
-//   send     batch ─▶ TX, not shown yet
+//   emit     batch ─▶ TX, free list; not shown yet
 //   commit   everything shown at once        nothing in here can trap
 //   abandon  after a trap in between: nothing of the batch was shown, its frames go to the free list
 
-import { add, countReason } from "./counters";
+import { add, countBackend, countReason, countVip } from "./counters";
 import { freeCount, setFreeCount, writeFree } from "./frames";
 import { kick } from "./host";
 import { batch, block, frameBytes, frames, journal, packetAt, portAt, portCount, self } from "./instance";
 import { record } from "./journal";
 import {
-  COUNTER_HANDED, COUNTER_KICKS, COUNTER_RECEIVED, COUNTER_RECEIVED_BYTES, COUNTER_REASONS, COUNTER_TRAPS,
-  HANDOFF_ENTRIES, HEADER_SHARD_OWNERS, MEMORY_RING_PRODUCER, PACKET_BYTES, REASON_HANDED, REASON_HANDOFF_FULL,
-  REASON_TRAPPED, RING_NEED_WAKEUP, WORKER_HANDOFF, WORKER_IN_HAND, WORKER_WAKE,
+  BATCH, COUNTER_HANDED, COUNTER_KICKS, COUNTER_RECEIVED, COUNTER_RECEIVED_BYTES, COUNTER_REASONS, COUNTER_TRAPS,
+  HANDOFF_ENTRIES, HEADER_SHARD_OWNERS, MEMORY_RING_PRODUCER, PACKET_BYTES, REASON_ECHO, REASON_HANDED, REASON_HANDOFF_FULL, REASON_HIT, REASON_NEW, REASON_NOT_IP,
+  REASON_TRAPPED, REASON_TX_FULL, RING_NEED_WAKEUP, WORKER_HANDOFF, WORKER_IN_HAND, WORKER_WAKE,
 } from "./layout";
 import { Packet, Port } from "./records";
 import { consumerIndex, available, occupied, packetSlot, producerIndex, publish, pushBlock, release } from "./ring";
@@ -94,23 +94,74 @@ export function ownerOf(key: u64): u32 {
   return load<u8>(HEADER_SHARD_OWNERS + shardOf(key));
 }
 
-/** Puts a packet into its port's TX ring. @returns false when there is no room */
-export function send(packet: Packet): bool {
-  const port = portAt(packet.port);
-  const index = port.txPending;
-  if (index - port.txSeen > port.txMask) {
-    if (port.txMask == 0) return false;
-    port.txSeen = atomic.load<u32>(port.tx.consumer);
-    if (index - port.txSeen > port.txMask) return false;
-  }
-  const slot = packetSlot(port.tx.descriptors, port.txMask, index);
-  store<u64>(slot, packet.start - <u32>frames);
-  store<u64>(slot, packet.length, 8);
-  port.txPending = index + 1;
-  return true;
+/** Descriptors that still fit into the port's TX ring. */
+function roomIn(port: Port): u32 {
+  if (port.txMask == 0) return 0;
+  const room = port.txMask + 1 - (port.txPending - port.txSeen);
+  if (room >= BATCH) return room;
+  port.txSeen = atomic.load<u32>(port.tx.consumer);
+  return port.txMask + 1 - (port.txPending - port.txSeen);
 }
 
-export function free(packet: Packet): void {
+/** Puts the batch into TX rings or onto the free list, and counts it. Works through runs of packets for the same port. */
+export function emit(first: usize, end: usize): void {
+  for (let at = first; at < end; ) {
+    const packet = changetype<Packet>(at);
+    const reason: u32 = packet.reason;
+    if (reason < REASON_NOT_IP) {
+      at = emitRun(at, end, packet.port);
+      continue;
+    }
+    at += PACKET_BYTES;
+    if (reason == REASON_HANDED) continue;
+    countReason(reason);
+    free(packet);
+  }
+}
+
+/** Sends the packets from `at` on that leave by one port. @returns the record after the last of them */
+function emitRun(at: usize, end: usize, portIndex: u32): usize {
+  const port = portAt(portIndex);
+  const descriptors = port.tx.descriptors;
+  const mask = port.txMask;
+  let index = port.txPending;
+  let room = roomIn(port);
+  let hits: u64 = 0;
+  let vip: u32 = 0;
+  let vipPackets: u64 = 0;
+  let vipBytes: u64 = 0;
+  for (; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
+    const reason: u32 = packet.reason;
+    if (reason >= REASON_NOT_IP || packet.port != portIndex) break;
+    if (room == 0) {
+      packet.reason = <u8>REASON_TX_FULL;
+      break;
+    }
+    room--;
+    const slot = packetSlot(descriptors, mask, index++);
+    store<u64>(slot, packet.start - <u32>frames);
+    store<u64>(slot, packet.length, 8);
+    if (reason == REASON_HIT) hits++;
+    else countReason(reason);
+    if (reason == REASON_ECHO) continue;
+    if (packet.vip != vip) {
+      countVip(vip, vipPackets, vipBytes);
+      vip = packet.vip;
+      vipPackets = 0;
+      vipBytes = 0;
+    }
+    vipPackets++;
+    vipBytes += packet.ipLength;
+    countBackend(packet.backend, packet.ipLength, reason == REASON_NEW);
+  }
+  port.txPending = index;
+  countVip(vip, vipPackets, vipBytes);
+  add(COUNTER_REASONS + (REASON_HIT << 3), hits);
+  return at;
+}
+
+function free(packet: Packet): void {
   writeFree(freeCount() + freed, packet.frame);
   freed++;
 }

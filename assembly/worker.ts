@@ -2,7 +2,7 @@
 //
 //   call       allowed when             does
 //   attach     once, first              binds the instance to a worker's block
-//   run        attached                 clock, sweep, then batches until the rings are empty
+//   run        attached                 batches until the rings are empty; clock and sweep
 //   settle     attached, rings empty    returns every frame; parks only follow a true
 //   park       attached                 shows "offline": no published block is referred to until the next run
 //   abandon    after run trapped        gives the batch in hand up
@@ -11,7 +11,7 @@ import { setClock } from "./clock";
 import { add } from "./counters";
 import { lean, recycle, wakeFill } from "./frames";
 import { attach as bind, block, self } from "./instance";
-import { COUNTER_BATCHES, COUNTER_BUSY_NS, COUNTER_KERNEL_NS, COUNTER_PARKS, HEADER_EPOCH, WORKER_EPOCH, WORKER_HEARTBEAT, WORKER_OFFLINE } from "./layout";
+import { COUNTER_BATCHES, COUNTER_BUSY_NS, COUNTER_KERNEL_NS, COUNTER_PARKS, HEADER_CLOCK, HEADER_EPOCH, WORKER_EPOCH, WORKER_HEARTBEAT, WORKER_OFFLINE } from "./layout";
 import { process } from "./pipeline";
 import { gather, kickAgain, openPorts } from "./ports";
 import { refreshServices } from "./services";
@@ -31,18 +31,25 @@ function observe(): void {
   refreshServices();
 }
 
+/** The clock goes on: to the time that the controller dictates, else to the host's. */
+function advance(clockMs: f64): void {
+  const dictated = load<f64>(HEADER_CLOCK);
+  if (setClock(<u64>(dictated != 0 ? dictated : clockMs))) sweep();
+}
+
 /**
  * Works until the ports are empty or `passes` batches are done.
  * @param clockMs the clock, milliseconds
  * @returns packets taken
  */
 export function run(clockMs: f64, passes: u32): u32 {
-  if (setClock(<u64>clockMs)) sweep();
   let total: u32 = 0;
   let batches: u32 = 0;
   while (batches < passes) {
     observe();
     const count = gather();
+    // After the packets: a dictated time is set before those that it is for are shown.
+    advance(clockMs);
     if (count == 0) break;
     process(count);
     recycle();

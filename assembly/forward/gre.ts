@@ -11,14 +11,11 @@ import * as gre from "../wire/gre";
 import * as ipv4 from "../wire/ipv4";
 import * as ipv6 from "../wire/ipv6";
 
-/** Copies the Ethernet header's and tags' bytes (14, 18 or 22) to a lower, possibly overlapping place. */
-function moveLink(from: usize, to: usize, bytes: u32): void {
-  const a = load<u64>(from);
-  const b = load<u64>(from, 8);
-  const c = load<u64>(from, 14);
-  store<u64>(to, a);
-  store<u64>(to, b, 8);
-  if (bytes > 16) store<u64>(to, c, 14);
+/** Moves the VLAN tags (0, 4 or 8 bytes, with the type before them) to the front; the MAC addresses are written later. */
+function moveTags(from: usize, to: usize, l3: u32): void {
+  if (l3 == ethernet.ETHERNET_BYTES) return;
+  const tags = load<u64>(from, 12);
+  store<u64>(to, tags, 12);
 }
 
 /**
@@ -39,7 +36,7 @@ export function forwardGre(packet: Packet, vip: Vip, backend: Backend, mtu: u32)
   const outer: usize = start + l3;
   const insideIpv4 = packet.family == 4;
   const trafficClass = insideIpv4 ? ipv4.tos(inner) : ipv6.trafficClass(inner);
-  moveLink(packet.start, start, l3);
+  moveTags(packet.start, start, l3);
   if (overIpv4) {
     const source = load<u32>(HEADER_SOURCE_V4);
     ipv4.write(outer, trafficClass, outerLength, vip.ttl, ipv4.PROTOCOL_GRE, source, <u32>backend.address0);

@@ -3,7 +3,7 @@
 //   0   1     2        4     6               8     9       10        12       16            20
 //   ├v/l┼ tos ┼ length ┼ id ─┼ flags offset ─┼ ttl ┼ proto ┼ checksum┼ source ┼ destination ┤
 
-import { replaceWord, sumHeader } from "./checksum";
+import { checksumOf, replaceWord } from "./checksum";
 
 const VERSION_LENGTH: usize = 0;
 const TOS: usize = 1;
@@ -70,12 +70,13 @@ export function swapAddresses(ip: usize): void {
 export function write(
   ip: usize, tos: u32, totalLength: u32, ttl: u32, protocol: u32, source: u32, destination: u32,
 ): void {
-  store<u32>(ip, 0x45 | (tos << 8) | (<u32>bswap<u16>(<u16>totalLength) << 16));
-  store<u32>(ip, DONT_FRAGMENT << 16, 4);
-  store<u32>(ip, ttl | (protocol << 8), TTL);
-  store<u32>(ip, source, SOURCE);
+  const first: u32 = 0x45 | (tos << 8) | (<u32>bswap<u16>(<u16>totalLength) << 16);
+  const second: u32 = DONT_FRAGMENT << 16;
+  const third: u32 = ttl | (protocol << 8);
+  const checksum = checksumOf(<u64>first + second + third + source + destination);
+  store<u64>(ip, <u64>first | (<u64>second << 32));
+  store<u64>(ip, <u64>(third | (checksum << 16)) | (<u64>source << 32), TTL);
   store<u32>(ip, destination, DESTINATION);
-  store<u16>(ip, <u16>sumHeader(ip), CHECKSUM);
 }
 
 /** Replaces the TTL and corrects the checksum. */

@@ -24,15 +24,16 @@ async function run(file: string, log: import("../log.ts").Logger): Promise<void>
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve(signal));
   });
   const machine = new Machine(config, log);
-  const admin = await AdminServer.listen(machine, config.admin.socket);
+  let admin: import("../admin/server.ts").AdminServer | undefined;
   try {
+    admin = await AdminServer.listen(machine, config.admin.socket);
     await machine.start();
     log.info({ machine: config.machine.name, socket: config.admin.socket, pid: process.pid }, "running");
-    const ended = await Promise.race([stop, machine.failed()]);
+    const ended = await Promise.race([stop, machine.failure()]);
     log.info({ by: ended }, "stopping");
   } finally {
     await machine.stop();
-    await admin.close();
+    await admin?.close();
   }
   log.info("stopped");
 }

@@ -99,9 +99,9 @@ export class Machine {
     }
   }
 
-  /** Resolves when a worker ends by itself or fails, which is a defect. */
-  failed(): Promise<unknown> {
-    return this.#pool!.ended();
+  /** Rejects when a worker fails, which is a defect. */
+  failure(): Promise<never> {
+    return this.#pool!.failure();
   }
 
   /** Changes whether a backend gets packets. @throws GuidewayError UNKNOWN when there is no such pool or backend */
@@ -130,12 +130,15 @@ export class Machine {
 
   async stop(): Promise<void> {
     this.ports.detach();
-    const reports = (await this.#pool?.stop()) ?? [];
-    for (const { worker, drained, traps, trap } of reports) {
-      if (!drained) this.#log.warn({ worker }, "worker stopped with packets on their way");
-      if (traps > 0) this.#log.error({ worker, traps, trap }, "worker trapped: this is a defect");
+    try {
+      const reports = (await this.#pool?.stop()) ?? [];
+      for (const { worker, drained, traps, trap } of reports) {
+        if (!drained) this.#log.warn({ worker }, "worker stopped with packets on their way");
+        if (traps > 0) this.#log.error({ worker, traps, trap }, "worker trapped: this is a defect");
+      }
+    } finally {
+      this.ports.close();
+      await this.neighbours.stop();
     }
-    this.ports.close();
-    await this.neighbours.stop();
   }
 }

@@ -6,6 +6,7 @@ import { performance } from "node:perf_hooks";
 import { Piscina } from "piscina";
 import * as L from "../../assembly/layout.ts";
 import { entryFile } from "../entry.ts";
+import { GuidewayError } from "../errors.ts";
 import { loadNative } from "../native.ts";
 import { loadModule } from "./binary.ts";
 import type { Engine } from "./engine.ts";
@@ -67,9 +68,13 @@ export class WorkerPool {
     });
   }
 
-  /** Resolves when a worker ends, which before stop() none should; rejects when one fails. */
-  ended(): Promise<unknown> {
-    return Promise.race(this.#tasks);
+  /** Rejects when a worker fails, or ends before stop(): neither should happen. */
+  failure(): Promise<never> {
+    const each = async (task: Promise<WorkerReport>): Promise<never> => {
+      const { worker } = await task;
+      throw new GuidewayError("WORKER", `worker ${worker} ended by itself`);
+    };
+    return Promise.race(this.#tasks.map(each));
   }
 
   /** Wakes a worker if it sleeps: after packets were put into its memory ring. */

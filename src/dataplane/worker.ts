@@ -26,7 +26,6 @@ const DRAIN_MS = 500;
 
 export default function work(task: WorkerTask): WorkerReport {
   const words = new Uint32Array(task.memory.buffer);
-  const floats = new Float64Array(task.memory.buffer);
   const { host, parking } = connect(task, words);
   const kernel = timed(host);
   const exports = instantiate(task.module, task.memory, kernel);
@@ -35,8 +34,7 @@ export default function work(task: WorkerTask): WorkerReport {
   let traps = 0;
   let trap: string | undefined;
 
-  const clock = (): number =>
-    floats[L.HEADER_CLOCK / 8] || performance.timeOrigin + performance.now() - task.epochMs;
+  const clock = (): number => performance.timeOrigin + performance.now() - task.epochMs;
 
   /** One round of the loop. @returns packets taken */
   const round = (): number => {

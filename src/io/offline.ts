@@ -65,6 +65,7 @@ export class OfflineEngine {
       directory.setNextHop(backend.id, { mac: mac ? macBytes(mac) : offlineMac(address), interface: 0 });
     }
     this.engine.offerFrames();
+    this.#setClock(0);
     this.#journals = Array.from({ length: workers }, (_, worker) => new JournalReader(arena, worker));
     if (inline) {
       this.#inline = this.#journals.map((_, worker) => {
@@ -115,35 +116,22 @@ export class OfflineEngine {
       inFlight.set(frame, i);
     }
     const receivers = new Set(deliveries.map(({ worker }) => worker));
-    await this.#setClock(packets[from]!.timeMs, receivers);
+    this.#setClock(packets[from]!.timeMs);
     for (const { worker, frame, length } of deliveries) this.#queue.deliver(worker, frame, length);
     for (const worker of receivers) this.#pool?.wake(worker);
     while (inFlight.size > 0) {
-      this.#inline?.forEach((exports) => exports.run(this.clockMs, 1 << 16));
+      this.#inline?.forEach((exports) => exports.run(0, 1 << 16));
       this.#settle(inFlight, results);
       if (this.#pool && inFlight.size > 0) await this.#letWork();
     }
     this.#inline?.forEach((exports) => exports.settle());
   }
 
-  /**
-   * Sets the clock, and waits until the receivers have ended a pass since: one that began before may have read the old
-   * time, and would take packets that come now with it.
-   */
-  async #setClock(timeMs: number, receivers: ReadonlySet<number>): Promise<void> {
-    const { arena } = this.engine;
+  /** Sets the workers' clock. They read it after they have taken packets, and packets are shown after it is set. */
+  #setClock(timeMs: number): void {
     // A clock of exactly 0 would mean real time.
     const clock = Float64Array.of(Math.max(timeMs, Number.MIN_VALUE));
-    Atomics.store(arena.u64, L.HEADER_CLOCK / 8, new BigUint64Array(clock.buffer)[0]!);
-    if (!this.#pool) return;
-    const heartbeat = (worker: number) => arena.word(arena.workerBlock(worker) + L.WORKER_HEARTBEAT);
-    const before = new Map([...receivers].map((worker) => [worker, heartbeat(worker)]));
-    for (;;) {
-      const waiting = [...before].filter(([worker, beat]) => heartbeat(worker) === beat);
-      if (waiting.length === 0) return;
-      for (const [worker] of waiting) this.#pool.wake(worker);
-      await this.#letWork();
-    }
+    Atomics.store(this.engine.arena.u64, L.HEADER_CLOCK / 8, new BigUint64Array(clock.buffer)[0]!);
   }
 
   /** Lets other threads run. @throws GuidewayError TRAPPED: what a trap gives up has no verdict to wait for */
@@ -167,10 +155,6 @@ export class OfflineEngine {
       for (let worker = 0; worker < this.engine.workers; worker++) this.#pool.wake(worker);
       await this.#letWork();
     }
-  }
-
-  get clockMs(): number {
-    return this.engine.arena.f64[L.HEADER_CLOCK / 8]!;
   }
 
   #steer(start: number, length: number): number {
