@@ -1,8 +1,8 @@
 // Entry of the table builder: a module of its own with a memory of its own, so that building a table neither
 // touches the arena nor runs on the packet path. The host copies the finished slots into the table heap.
 
-import { keys, layOut, slots } from "./builder/memory";
 import { populate, tailOf } from "./builder/maglev";
+import { keys, layOut, slots } from "./builder/memory";
 
 /**
  * Makes room for a build.

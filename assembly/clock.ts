@@ -21,7 +21,7 @@ export function setClock(ms: u64): bool {
   nowMs = ms;
   let packed: u32 = 0;
   for (let state: u32 = 0; state <= FLOW_UDP; state++) {
-    packed |= (<u32>(ms * AGE_PER_TIMEOUT / timeoutMs(state)) & 0xff) << (state << 3);
+    packed |= (<u32>((ms * AGE_PER_TIMEOUT) / timeoutMs(state)) & 0xff) << (state << 3);
   }
   ticks = packed;
   return true;

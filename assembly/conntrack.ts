@@ -4,15 +4,35 @@
 // An entry is named by the address of its line plus its way: lines are 64 bytes, ways 0…6. 0 means none.
 // Every function here is called by the owner of the shard only.
 
-import { backends, counters } from "./instance";
 import { allTicks, tickOf } from "./clock";
-import {
-  AGE_BITS, AGE_MASK, AGE_PER_TIMEOUT, BACKEND_BYTES, BACKEND_STATE, BACKEND_STATE_ACTIVE, BACKEND_STATE_DRAINING,
-  COUNTER_BACKENDS, COUNTER_BACKEND_BYTES, COUNTER_EVICTED, FLOW_CLOSING, FLOW_ESTABLISHED, FLOW_NEW, FLOW_UDP,
-  LINE, LINE_AWAY, TRACK_EVICTED, TRACK_INSERTED, TRACK_INSERTED_AWAY, TRACK_REPLACED, WAYS, WAY_BACKEND, WAY_FINGERPRINT,
-  WAY_META,
-} from "./layout";
 import { fingerprintOf, signatureOf } from "./hash";
+import { backends, counters } from "./instance";
+import {
+  AGE_BITS,
+  AGE_MASK,
+  AGE_PER_TIMEOUT,
+  BACKEND_BYTES,
+  BACKEND_STATE,
+  BACKEND_STATE_ACTIVE,
+  BACKEND_STATE_DRAINING,
+  COUNTER_BACKEND_BYTES,
+  COUNTER_BACKENDS,
+  COUNTER_EVICTED,
+  FLOW_CLOSING,
+  FLOW_ESTABLISHED,
+  FLOW_NEW,
+  FLOW_UDP,
+  LINE,
+  LINE_AWAY,
+  TRACK_EVICTED,
+  TRACK_INSERTED,
+  TRACK_INSERTED_AWAY,
+  TRACK_REPLACED,
+  WAY_BACKEND,
+  WAY_FINGERPRINT,
+  WAY_META,
+  WAYS,
+} from "./layout";
 import { PROTOCOL_UDP } from "./wire/ipv4";
 import { ACK, FIN, RST, SYN } from "./wire/tcp";
 
@@ -76,7 +96,8 @@ function matchAmong(line: usize, key: u64, ways: u32): usize {
     if (
       load<u32>(line + (way << 2), WAY_FINGERPRINT) == fingerprintOf(key) &&
       load<u16>(line + (way << 1), WAY_BACKEND) != 0
-    ) return line + way;
+    )
+      return line + way;
     candidates &= candidates - 1;
   }
   return 0;
@@ -101,7 +122,11 @@ export function isLive(entry: usize): bool {
 }
 
 function setMeta(entry: usize, state: u32): void {
-  store<u8>(lineOfEntry(entry) + wayOf(entry), <u8>((state << AGE_BITS) | (tickOf(state) & AGE_MASK)), WAY_META);
+  store<u8>(
+    lineOfEntry(entry) + wayOf(entry),
+    <u8>((state << AGE_BITS) | (tickOf(state) & AGE_MASK)),
+    WAY_META,
+  );
 }
 
 /** Changes the count of flows that are active on a backend. */
@@ -180,7 +205,10 @@ function victim(line: usize): usize {
   const both = i64x2.replace_lane(metas(line), 1, load<i64>(next, WAY_META));
   const bonus = i8x16.swizzle(i32x4.splat(SCORES), statesOf(both));
   const scores = v128.and(i8x16.add(elapsedOf(both), bonus), i64x2.splat(0x00ffffffffffffff));
-  let most = i8x16.max_u(scores, i8x16.shuffle(scores, scores, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  let most = i8x16.max_u(
+    scores,
+    i8x16.shuffle(scores, scores, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7),
+  );
   most = i8x16.max_u(most, i8x16.shuffle(most, most, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3));
   most = i8x16.max_u(most, i8x16.shuffle(most, most, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1));
   most = i8x16.max_u(most, i8x16.shuffle(most, most, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0));
@@ -194,7 +222,14 @@ function victim(line: usize): usize {
  * @param orphan its entry whose backend is dead, or 0
  * @returns TRACK_*
  */
-export function insert(line: usize, key: u64, orphan: usize, backend: u32, protocol: u32, tcpFlags: u32): u32 {
+export function insert(
+  line: usize,
+  key: u64,
+  orphan: usize,
+  backend: u32,
+  protocol: u32,
+  tcpFlags: u32,
+): u32 {
   let entry = orphan;
   let track: u32 = TRACK_REPLACED;
   if (entry == 0) {

@@ -1,7 +1,13 @@
 // Counters: 64 bits each, written by their worker alone, summed by whoever reads.
 
 import { counters } from "./instance";
-import { COUNTER_BACKENDS, COUNTER_BACKEND_BYTES, COUNTER_REASONS, COUNTER_VIPS, COUNTER_VIP_BYTES } from "./layout";
+import {
+  COUNTER_BACKEND_BYTES,
+  COUNTER_BACKENDS,
+  COUNTER_REASONS,
+  COUNTER_VIP_BYTES,
+  COUNTER_VIPS,
+} from "./layout";
 import { Vip } from "./records";
 
 export function add(counter: u32, by: u64): void {

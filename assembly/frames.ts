@@ -13,13 +13,18 @@
 // FILL ring that has fewest, whatever interface the frame came from, so a frame received here and sent
 // there balances out. FILL and COMPLETION can hold all frames, so this never gets stuck.
 
-import {
-  HEADER_FRAME_COUNT, INTENT_DRAIN, INTENT_FILL, INTENT_NONE, RING_NEED_WAKEUP, WORKER_FREE_COUNT,
-} from "./layout";
+import { wake } from "./host";
 import { block, frameBytes, freeList, portAt, portCount, queueAt, queueCount, self } from "./instance";
+import {
+  HEADER_FRAME_COUNT,
+  INTENT_DRAIN,
+  INTENT_FILL,
+  INTENT_NONE,
+  RING_NEED_WAKEUP,
+  WORKER_FREE_COUNT,
+} from "./layout";
 import { Queue } from "./records";
 import { available, consumerIndex, frameSlot, occupied, producerIndex, publish, release } from "./ring";
-import { wake } from "./host";
 
 export function freeCount(): u32 {
   return load<u32>(block, WORKER_FREE_COUNT);
@@ -112,7 +117,7 @@ const LEAN: u32 = 64;
 /** Whether some FILL ring is nearly empty. Where there are few frames, half of an even share is enough. */
 export function lean(): bool {
   if (queueCount == 0) return false;
-  const share = load<u32>(HEADER_FRAME_COUNT) / queueCount >>> 1;
+  const share = (load<u32>(HEADER_FRAME_COUNT) / queueCount) >>> 1;
   const least = share < LEAN ? share : LEAN;
   for (let i: u32 = 0; i < queueCount; i++) {
     if (occupied(queueAt(i).fill) < least) return true;

@@ -30,12 +30,12 @@ export function fold(h: u64, x: u64): u64 {
 
 /** Flow key over IPv4. Everything raw. */
 export function flowKey4(source: u32, sourcePort: u32, service: u32): u64 {
-  return mix(<u64>source | (<u64>sourcePort << 32) | (<u64>service << 48));
+  return mix(<u64>source | ((<u64>sourcePort) << 32) | ((<u64>service) << 48));
 }
 
 /** Flow key over IPv6. */
 export function flowKey6(source0: u64, source1: u64, sourcePort: u32, service: u32): u64 {
-  return mix(fold(fold(secret1, source0), source1) ^ ((<u64>sourcePort << 32) | (<u64>service << 48)));
+  return mix(fold(fold(secret1, source0), source1) ^ (((<u64>sourcePort) << 32) | ((<u64>service) << 48)));
 }
 
 export function shardOf(key: u64): u32 {
@@ -63,10 +63,19 @@ function finish(h: u64): u32 {
 
 /** Hash of a flow for the lookup tables. `ports` as tcp.ports gives them. */
 export function flowHash4(source: u32, destination: u32, ports: u32, protocol: u32): u32 {
-  return finish(fold(fold(seed, <u64>source | (<u64>destination << 32)), <u64>ports | (<u64>protocol << 32)));
+  return finish(
+    fold(fold(seed, <u64>source | ((<u64>destination) << 32)), <u64>ports | ((<u64>protocol) << 32)),
+  );
 }
 
-export function flowHash6(source0: u64, source1: u64, destination0: u64, destination1: u64, ports: u32, protocol: u32): u32 {
+export function flowHash6(
+  source0: u64,
+  source1: u64,
+  destination0: u64,
+  destination1: u64,
+  ports: u32,
+  protocol: u32,
+): u32 {
   const h = fold(fold(fold(fold(seed, source0), source1), destination0), destination1);
-  return finish(fold(h, <u64>ports | (<u64>protocol << 32)));
+  return finish(fold(h, <u64>ports | ((<u64>protocol) << 32)));
 }

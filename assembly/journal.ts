@@ -3,7 +3,14 @@
 
 import { add } from "./counters";
 import { journal, journalRecords } from "./instance";
-import { COUNTER_JOURNAL_LOST, JOURNAL_CONSUMER, JOURNAL_PRODUCER, JOURNAL_RECORDS, LINE, PACKET_BYTES } from "./layout";
+import {
+  COUNTER_JOURNAL_LOST,
+  JOURNAL_CONSUMER,
+  JOURNAL_PRODUCER,
+  JOURNAL_RECORDS,
+  LINE,
+  PACKET_BYTES,
+} from "./layout";
 import { Packet } from "./records";
 
 /** Appends a record; one that finds the journal full is lost and counted. */

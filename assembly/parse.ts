@@ -6,8 +6,17 @@
 import { flowKey4, flowKey6, lineOf, shardOf } from "./hash";
 import { lineAt } from "./instance";
 import {
-  REASON_BAD_HEADER, REASON_BAD_LENGTH, REASON_ECHO, REASON_EXTENSION_HEADER, REASON_FRAGMENT,
-  REASON_ICMP_UNSUPPORTED, REASON_NONE, REASON_NOT_IP, REASON_NOT_VIP, REASON_TRUNCATED, REASON_TTL_EXPIRED,
+  REASON_BAD_HEADER,
+  REASON_BAD_LENGTH,
+  REASON_ECHO,
+  REASON_EXTENSION_HEADER,
+  REASON_FRAGMENT,
+  REASON_ICMP_UNSUPPORTED,
+  REASON_NONE,
+  REASON_NOT_IP,
+  REASON_NOT_VIP,
+  REASON_TRUNCATED,
+  REASON_TTL_EXPIRED,
   VIP_FLAG_ECHO,
 } from "./layout";
 import { Packet, Vip } from "./records";
@@ -138,7 +147,13 @@ function parseUdp(l4: usize, rest: u32): u32 {
 }
 
 function parseIcmp(
-  packet: Packet, l4: usize, rest: u32, address0: u64, address1: u64, protocol: u32, request: u32,
+  packet: Packet,
+  l4: usize,
+  rest: u32,
+  address0: u64,
+  address1: u64,
+  protocol: u32,
+  request: u32,
 ): u32 {
   const service = findService(address0, address1, tailOf(0, protocol, packet.family));
   if (service == 0) return REASON_NOT_VIP;

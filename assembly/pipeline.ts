@@ -5,13 +5,32 @@
 //   2 touch every conntrack line           5 find again, insert
 //   3 match; list the misses               6 rewrite, then send or free (ports.ts)
 
-import { insert, isExpired, isLive, matchAway, matchHome, neighbour, touch, backendOf, lineOfEntry } from "./conntrack";
+import {
+  backendOf,
+  insert,
+  isExpired,
+  isLive,
+  lineOfEntry,
+  matchAway,
+  matchHome,
+  neighbour,
+  touch,
+} from "./conntrack";
 import { replyEcho } from "./forward/echo";
 import { forward } from "./forward/forward";
 import { block, self } from "./instance";
 import {
-  PACKET_BYTES, REASON_ECHO, REASON_HANDED, REASON_HIT, REASON_NEW, REASON_NONE, REASON_NO_BACKEND,
-  TRACK_HIT, TRACK_HIT_AWAY, WORKER_BATCH, WORKER_MISSES,
+  PACKET_BYTES,
+  REASON_ECHO,
+  REASON_HANDED,
+  REASON_HIT,
+  REASON_NEW,
+  REASON_NO_BACKEND,
+  REASON_NONE,
+  TRACK_HIT,
+  TRACK_HIT_AWAY,
+  WORKER_BATCH,
+  WORKER_MISSES,
 } from "./layout";
 import { parse } from "./parse";
 import { commit, emit, ownerOf } from "./ports";

@@ -8,17 +8,46 @@
 
 import { add, countBackend, countReason, countVip } from "./counters";
 import { freeCount, setFreeCount, writeFree } from "./frames";
+import { shardOf } from "./hash";
 import { kick } from "./host";
 import { batch, block, frameBytes, frames, journal, packetAt, portAt, portCount, self } from "./instance";
 import { record } from "./journal";
 import {
-  BATCH, COUNTER_HANDED, COUNTER_KICKS, COUNTER_RECEIVED, COUNTER_RECEIVED_BYTES, COUNTER_REASONS, COUNTER_TRAPS,
-  HANDOFF_ENTRIES, HEADER_SHARD_OWNERS, MEMORY_RING_PRODUCER, PACKET_BYTES, REASON_ECHO, REASON_HANDED, REASON_HANDOFF_FULL, REASON_HIT, REASON_NEW, REASON_NOT_IP,
-  REASON_TRAPPED, REASON_TX_FULL, RING_NEED_WAKEUP, WORKER_HANDOFF, WORKER_IN_HAND, WORKER_WAKE,
+  BATCH,
+  COUNTER_HANDED,
+  COUNTER_KICKS,
+  COUNTER_REASONS,
+  COUNTER_RECEIVED,
+  COUNTER_RECEIVED_BYTES,
+  COUNTER_TRAPS,
+  HANDOFF_ENTRIES,
+  HEADER_SHARD_OWNERS,
+  MEMORY_RING_PRODUCER,
+  PACKET_BYTES,
+  REASON_ECHO,
+  REASON_HANDED,
+  REASON_HANDOFF_FULL,
+  REASON_HIT,
+  REASON_NEW,
+  REASON_NOT_IP,
+  REASON_TRAPPED,
+  REASON_TX_FULL,
+  RING_NEED_WAKEUP,
+  WORKER_HANDOFF,
+  WORKER_IN_HAND,
+  WORKER_WAKE,
 } from "./layout";
 import { Packet, Port } from "./records";
-import { consumerIndex, available, occupied, packetSlot, producerIndex, publish, pushBlock, release } from "./ring";
-import { shardOf } from "./hash";
+import {
+  available,
+  consumerIndex,
+  occupied,
+  packetSlot,
+  producerIndex,
+  publish,
+  pushBlock,
+  release,
+} from "./ring";
 
 const NO_SOCKET: u32 = 0xffffffff;
 

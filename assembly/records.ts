@@ -2,13 +2,54 @@
 // field access one load or store. The offsets are layout.ts's; a class that disagrees does not compile.
 
 import {
-  BACKEND_ADDRESS, BACKEND_FAMILY, BACKEND_NEXT_HOP, BACKEND_STATE, PACKET_BACKEND, PACKET_FAMILY, PACKET_FRAME,
-  PACKET_HASH, PACKET_IP_LENGTH, PACKET_KEY, PACKET_L3, PACKET_L4, PACKET_LENGTH, PACKET_LINE, PACKET_PORT,
-  PACKET_PROTOCOL, PACKET_REASON, PACKET_SERVICE, PACKET_SLOT, PACKET_START, PACKET_TCP_FLAGS, PACKET_TRACK,
-  PACKET_VIP, PORT_INTERFACE, PORT_QUEUE, PORT_RX, PORT_SOCKET, PORT_TX, PORT_TX_PENDING, PORT_TX_SEEN,
-  QUEUE_COMPLETION, QUEUE_FILL, QUEUE_INTENT, QUEUE_INTENT_COUNT, QUEUE_INTENT_FREE, QUEUE_INTENT_INDEX,
-  QUEUE_LOCK, RING_BYTES, RING_CONSUMER, RING_DESCRIPTORS, RING_FLAGS, RING_MASK, RING_PRODUCER, VIP_FLAGS,
-  VIP_FORWARD, VIP_INDEX, VIP_POOL, VIP_TTL,
+  BACKEND_ADDRESS,
+  BACKEND_FAMILY,
+  BACKEND_NEXT_HOP,
+  BACKEND_STATE,
+  PACKET_BACKEND,
+  PACKET_FAMILY,
+  PACKET_FRAME,
+  PACKET_HASH,
+  PACKET_IP_LENGTH,
+  PACKET_KEY,
+  PACKET_L3,
+  PACKET_L4,
+  PACKET_LENGTH,
+  PACKET_LINE,
+  PACKET_PORT,
+  PACKET_PROTOCOL,
+  PACKET_REASON,
+  PACKET_SERVICE,
+  PACKET_SLOT,
+  PACKET_START,
+  PACKET_TCP_FLAGS,
+  PACKET_TRACK,
+  PACKET_VIP,
+  PORT_INTERFACE,
+  PORT_QUEUE,
+  PORT_RX,
+  PORT_SOCKET,
+  PORT_TX,
+  PORT_TX_PENDING,
+  PORT_TX_SEEN,
+  QUEUE_COMPLETION,
+  QUEUE_FILL,
+  QUEUE_INTENT,
+  QUEUE_INTENT_COUNT,
+  QUEUE_INTENT_FREE,
+  QUEUE_INTENT_INDEX,
+  QUEUE_LOCK,
+  RING_BYTES,
+  RING_CONSUMER,
+  RING_DESCRIPTORS,
+  RING_FLAGS,
+  RING_MASK,
+  RING_PRODUCER,
+  VIP_FLAGS,
+  VIP_FORWARD,
+  VIP_INDEX,
+  VIP_POOL,
+  VIP_TTL,
 } from "./layout";
 
 /** What the pipeline knows of one packet of the batch. */
@@ -73,12 +114,22 @@ if (offsetof<Ring>() != RING_BYTES) ERROR("RING_BYTES");
 /** A port of the worker; its two rings are reached by rx() and tx(). */
 @unmanaged
 export class Port {
-  private r0: u32; private r1: u32; private r2: u32; private r3: u32; private r4: u32;
-  private t0: u32; private t1: u32; private t2: u32; private t3: u32; txMask: u32;
+  private r0: u32;
+  private r1: u32;
+  private r2: u32;
+  private r3: u32;
+  private r4: u32;
+  private t0: u32;
+  private t1: u32;
+  private t2: u32;
+  private t3: u32;
+  txMask: u32;
   queue: u32;
   socket: u32;
   interface_: u32;
-  private pad0: u32; private pad1: u32; private pad2: u32;
+  private pad0: u32;
+  private pad1: u32;
+  private pad2: u32;
   txPending: u32;
   txSeen: u32;
 

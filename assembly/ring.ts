@@ -8,7 +8,12 @@
 // controller or another worker: the loads and stores of the indices are what orders the descriptors
 // (Documentation/networking/af_xdp.rst; in WebAssembly every atomic is sequentially consistent).
 
-import { FRAME_DESCRIPTOR_BYTES, MEMORY_RING_CONSUMER, MEMORY_RING_DESCRIPTORS, PACKET_DESCRIPTOR_BYTES } from "./layout";
+import {
+  FRAME_DESCRIPTOR_BYTES,
+  MEMORY_RING_CONSUMER,
+  MEMORY_RING_DESCRIPTORS,
+  PACKET_DESCRIPTOR_BYTES,
+} from "./layout";
 import { Ring } from "./records";
 
 /** Consumer: descriptors that can be read from `consumerIndex` on. */
@@ -42,12 +47,12 @@ export function publish(ring: Ring, index: u32): void {
 
 /** Address of a packet descriptor {u64 address, u32 length, u32 options}. */
 export function packetSlot(descriptors: usize, mask: u32, index: u32): usize {
-  return descriptors + ((index & mask) * PACKET_DESCRIPTOR_BYTES);
+  return descriptors + (index & mask) * PACKET_DESCRIPTOR_BYTES;
 }
 
 /** Address of a frame descriptor {u64 address}. */
 export function frameSlot(descriptors: usize, mask: u32, index: u32): usize {
-  return descriptors + ((index & mask) * FRAME_DESCRIPTOR_BYTES);
+  return descriptors + (index & mask) * FRAME_DESCRIPTOR_BYTES;
 }
 
 // Rings of our own, by the address of their block: a producer index on the first line, a consumer index on

@@ -2,8 +2,16 @@
 // builds and publishes as one block (see layout.ts).
 
 import {
-  HEADER_SERVICES, SERVICES_MASK, SERVICES_SLOTS, SERVICES_VIPS, SERVICE_BYTES, SERVICE_FAMILY, SERVICE_NUMBER,
-  SERVICE_PORT, SERVICE_VIP, VIP_BYTES,
+  HEADER_SERVICES,
+  SERVICE_BYTES,
+  SERVICE_FAMILY,
+  SERVICE_NUMBER,
+  SERVICE_PORT,
+  SERVICE_VIP,
+  SERVICES_MASK,
+  SERVICES_SLOTS,
+  SERVICES_VIPS,
+  VIP_BYTES,
 } from "./layout";
 
 const C: u64 = 0x0e9846af9b1a615d;
@@ -20,7 +28,9 @@ export function refreshServices(): void {
 }
 
 function holds(slot: usize, address0: u64, address1: u64, tail: u32): bool {
-  return load<u32>(slot, SERVICE_PORT) == tail && load<u64>(slot) == address0 && load<u64>(slot, 8) == address1;
+  return (
+    load<u32>(slot, SERVICE_PORT) == tail && load<u64>(slot) == address0 && load<u64>(slot, 8) == address1
+  );
 }
 
 /** Last four bytes of a service's key: port, protocol and family. @param port raw */
@@ -30,7 +40,7 @@ export function tailOf(port: u32, protocol: u32, family: u32): u32 {
 
 /** Where the search for a key begins; the controller asks for it when it builds the block. */
 export function serviceHash(address0: u64, address1: u64, tail: u32): u32 {
-  let h = (address0 ^ (<u64>tail << 32)) * C;
+  let h = (address0 ^ ((<u64>tail) << 32)) * C;
   h ^= h >>> 32;
   return <u32>(((h ^ address1) * C) >>> 32);
 }

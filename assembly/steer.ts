@@ -5,9 +5,9 @@ import { block } from "./instance";
 import { PACKET_BYTES, WORKER_BATCH } from "./layout";
 import { classify } from "./pipeline";
 import { Packet } from "./records";
+import { refreshServices } from "./services";
 import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
-import { refreshServices } from "./services";
 
 /** Set in the result when the packet has a shard. */
 const STEERED: u32 = 0x100;
@@ -24,8 +24,9 @@ export function steer(start: u32, length: u32): u32 {
   if (packet.line != 0) return STEERED | shardOf(packet.key);
   if (packet.vip == 0) return 0;
   const ip: usize = start + packet.l3;
-  const key = packet.family == 4
-    ? flowKey4(ipv4.source(ip), 0, packet.service)
-    : flowKey6(ipv6.source0(ip), ipv6.source1(ip), 0, packet.service);
+  const key =
+    packet.family == 4
+      ? flowKey4(ipv4.source(ip), 0, packet.service)
+      : flowKey6(ipv6.source0(ip), ipv6.source1(ip), 0, packet.service);
   return STEERED | shardOf(key);
 }

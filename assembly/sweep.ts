@@ -5,7 +5,15 @@
 import { beforeMs, nowMs, timeoutMs } from "./clock";
 import { backendOf, isExpired, remove, stateOf } from "./conntrack";
 import { counters, lineAt, self, shardLines } from "./instance";
-import { AGE_PER_TIMEOUT, COUNTER_EXPIRED, COUNTER_SWEPT, FLOW_UDP, HEADER_SHARD_OWNERS, SHARDS, WAYS } from "./layout";
+import {
+  AGE_PER_TIMEOUT,
+  COUNTER_EXPIRED,
+  COUNTER_SWEPT,
+  FLOW_UDP,
+  HEADER_SHARD_OWNERS,
+  SHARDS,
+  WAYS,
+} from "./layout";
 
 /** Ticks after which an entry that saw no packet is expired whatever its age was. */
 const SURELY_EXPIRED: u32 = AGE_PER_TIMEOUT + 2;

@@ -1,8 +1,8 @@
 // Choice of a backend for a flow that the connection table does not know: hash, slot, backend id
 // (docs/datapath.md §4). The table's content is the builder's business.
 
-import { TABLE_SIZE, TABLE_SLOTS } from "./layout";
 import { flowHash4, flowHash6 } from "./hash";
+import { TABLE_SIZE, TABLE_SLOTS } from "./layout";
 import { Packet, Vip } from "./records";
 import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
@@ -14,8 +14,13 @@ function hashOf(packet: Packet): u32 {
   return packet.family == 4
     ? flowHash4(ipv4.source(ip), ipv4.destination(ip), ports, packet.protocol)
     : flowHash6(
-      ipv6.source0(ip), ipv6.source1(ip), ipv6.destination0(ip), ipv6.destination1(ip), ports, packet.protocol,
-    );
+        ipv6.source0(ip),
+        ipv6.source1(ip),
+        ipv6.destination0(ip),
+        ipv6.destination1(ip),
+        ports,
+        packet.protocol,
+      );
 }
 
 /** Fills in hash, slot and backend; backend 0 when the pool has none. */

@@ -11,7 +11,17 @@ import { setClock } from "./clock";
 import { add } from "./counters";
 import { lean, recycle, wakeFill } from "./frames";
 import { attach as bind, block, self } from "./instance";
-import { COUNTER_BATCHES, COUNTER_BUSY_NS, COUNTER_KERNEL_NS, COUNTER_PARKS, HEADER_CLOCK, HEADER_EPOCH, WORKER_EPOCH, WORKER_HEARTBEAT, WORKER_OFFLINE } from "./layout";
+import {
+  COUNTER_BATCHES,
+  COUNTER_BUSY_NS,
+  COUNTER_KERNEL_NS,
+  COUNTER_PARKS,
+  HEADER_CLOCK,
+  HEADER_EPOCH,
+  WORKER_EPOCH,
+  WORKER_HEARTBEAT,
+  WORKER_OFFLINE,
+} from "./layout";
 import { process } from "./pipeline";
 import { gather, kickAgain, openPorts } from "./ports";
 import { refreshServices } from "./services";

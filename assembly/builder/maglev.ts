@@ -8,7 +8,7 @@
 // free slots are listed, and of the F left the backend's next is the one with the least
 // (slot − next) · skip⁻¹ mod size: exactly the one that walking would find.
 
-import { count, entryAt, Entry, free, size, slots, taken } from "./memory";
+import { count, Entry, entryAt, free, size, slots, taken } from "./memory";
 import { xxhash64 } from "./xxhash64";
 
 /** Slots left when the last phase begins: there F²/2 products cost what the walks would. */
@@ -78,7 +78,7 @@ function pick(entry: Entry, left: u32): u32 {
   for (let i: u32 = 0; i < left; i++) {
     const slot = load<u32>(free + (i << 2));
     const distance = <u64>slot + (slot < entry.next ? size : 0) - entry.next;
-    const steps = distance * entry.inverse % size;
+    const steps = (distance * entry.inverse) % size;
     if (steps < least) {
       least = steps;
       best = i;

@@ -3,7 +3,13 @@
 
 import { backends, block, interfaces, portAt } from "../instance";
 import {
-  BACKEND_BYTES, FORWARD_GRE, INTERFACE_BYTES, INTERFACE_MTU, REASON_NONE, REASON_UNRESOLVED, WORKER_EGRESS,
+  BACKEND_BYTES,
+  FORWARD_GRE,
+  INTERFACE_BYTES,
+  INTERFACE_MTU,
+  REASON_NONE,
+  REASON_UNRESOLVED,
+  WORKER_EGRESS,
 } from "../layout";
 import { Backend, Packet, Vip } from "../records";
 import { forwardGre } from "./gre";

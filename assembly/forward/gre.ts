@@ -3,8 +3,8 @@
 //   before            ├ Ethernet, tags ┼ packet ────────┤ padding
 //   after  ├ Ethernet, tags ┼ outer IP ┼ GRE ┼ packet ──┤
 
-import { HEADER_SOURCE_V4, HEADER_SOURCE_V6, REASON_NONE, REASON_TOO_BIG } from "../layout";
 import { frames } from "../instance";
+import { HEADER_SOURCE_V4, HEADER_SOURCE_V6, REASON_NONE, REASON_TOO_BIG } from "../layout";
 import { Backend, Packet, Vip } from "../records";
 import * as ethernet from "../wire/ethernet";
 import * as gre from "../wire/gre";
@@ -44,7 +44,13 @@ export function forwardGre(packet: Packet, vip: Vip, backend: Backend, mtu: u32)
   } else {
     const destination = changetype<usize>(backend) + offsetof<Backend>("address0");
     ipv6.write(
-      outer, trafficClass, gre.GRE_BYTES + packet.ipLength, ipv4.PROTOCOL_GRE, vip.ttl, HEADER_SOURCE_V6, destination,
+      outer,
+      trafficClass,
+      gre.GRE_BYTES + packet.ipLength,
+      ipv4.PROTOCOL_GRE,
+      vip.ttl,
+      HEADER_SOURCE_V6,
+      destination,
     );
     store<u16>(outer - 2, <u16>ethernet.ETHERTYPE_IPV6);
   }

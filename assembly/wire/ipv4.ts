@@ -68,14 +68,20 @@ export function swapAddresses(ip: usize): void {
  * @param destination raw
  */
 export function write(
-  ip: usize, tos: u32, totalLength: u32, ttl: u32, protocol: u32, source: u32, destination: u32,
+  ip: usize,
+  tos: u32,
+  totalLength: u32,
+  ttl: u32,
+  protocol: u32,
+  source: u32,
+  destination: u32,
 ): void {
-  const first: u32 = 0x45 | (tos << 8) | (<u32>bswap<u16>(<u16>totalLength) << 16);
+  const first: u32 = 0x45 | (tos << 8) | ((<u32>bswap<u16>(<u16>totalLength)) << 16);
   const second: u32 = DONT_FRAGMENT << 16;
   const third: u32 = ttl | (protocol << 8);
   const checksum = checksumOf(<u64>first + second + third + source + destination);
-  store<u64>(ip, <u64>first | (<u64>second << 32));
-  store<u64>(ip, <u64>(third | (checksum << 16)) | (<u64>source << 32), TTL);
+  store<u64>(ip, <u64>first | ((<u64>second) << 32));
+  store<u64>(ip, <u64>(third | (checksum << 16)) | ((<u64>source) << 32), TTL);
   store<u32>(ip, destination, DESTINATION);
 }
 

@@ -62,13 +62,26 @@ export function swapAddresses(ip: usize): void {
 }
 /** Extension headers of the IANA registry that may stand in front of layer 4, the fragment header apart. */
 export function isExtension(next: u32): bool {
-  return next == NEXT_HOP_BY_HOP || next == NEXT_ROUTING || next == NEXT_AUTHENTICATION || next == NEXT_DESTINATION ||
-    next == NEXT_MOBILITY || next == NEXT_HIP || next == NEXT_SHIM6;
+  return (
+    next == NEXT_HOP_BY_HOP ||
+    next == NEXT_ROUTING ||
+    next == NEXT_AUTHENTICATION ||
+    next == NEXT_DESTINATION ||
+    next == NEXT_MOBILITY ||
+    next == NEXT_HIP ||
+    next == NEXT_SHIM6
+  );
 }
 
 /** Writes a header with flow label 0. Addresses are given by where their 16 bytes lie. */
 export function write(
-  ip: usize, trafficClass: u32, payloadLength: u32, next: u32, hopLimit: u32, source: usize, destination: usize,
+  ip: usize,
+  trafficClass: u32,
+  payloadLength: u32,
+  next: u32,
+  hopLimit: u32,
+  source: usize,
+  destination: usize,
 ): void {
   store<u32>(ip, bswap<u32>((6 << 28) | (trafficClass << 20)));
   store<u32>(ip, <u32>bswap<u16>(<u16>payloadLength) | (next << 16) | (hopLimit << 24), PAYLOAD_LENGTH);

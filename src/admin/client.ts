@@ -1,9 +1,9 @@
 // The other end of the admin socket, for commands.
 
 import { Client } from "undici";
+import type { MachineStatus, TableStatus } from "../control/status.ts";
 import type { FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/directory.ts";
-import type { MachineStatus, TableStatus } from "../control/status.ts";
 import { GuidewayError } from "../errors.ts";
 
 const TIMEOUT_MS = 5000;
@@ -27,7 +27,10 @@ export class AdminClient {
       .request({
         method,
         path,
-        ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+        ...(body !== undefined && {
+          body: JSON.stringify(body),
+          headers: { "content-type": "application/json" },
+        }),
       })
       .catch((cause: Error) => {
         throw new GuidewayError(
@@ -38,7 +41,10 @@ export class AdminClient {
       });
     const result = (await response.body.json()) as T & { error?: { code: string; message: string } };
     if (response.statusCode >= 400) {
-      throw new GuidewayError(result.error?.code ?? "ADMIN", result.error?.message ?? `${method} ${path}: ${response.statusCode}`);
+      throw new GuidewayError(
+        result.error?.code ?? "ADMIN",
+        result.error?.message ?? `${method} ${path}: ${response.statusCode}`,
+      );
     }
     return result;
   }

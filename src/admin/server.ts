@@ -51,11 +51,15 @@ export class AdminServer {
       return reply.status(status).send({ error: { code, message } });
     });
     this.#server.setNotFoundHandler((request, reply) =>
-      reply.status(404).send({ error: { code: "NOT_FOUND", message: `there is no ${request.method} ${request.url}` } }),
+      reply
+        .status(404)
+        .send({ error: { code: "NOT_FOUND", message: `there is no ${request.method} ${request.url}` } }),
     );
     this.#server.get("/v1/status", () => machine.status());
     this.#server.get("/v1/frames", () => machine.auditFrames());
-    this.#server.get<{ Params: { pool: string } }>("/v1/pools/:pool/table", ({ params }) => machine.table(params.pool));
+    this.#server.get<{ Params: { pool: string } }>("/v1/pools/:pool/table", ({ params }) =>
+      machine.table(params.pool),
+    );
     this.#server.put<{ Params: { pool: string; backend: string } }>(
       "/v1/pools/:pool/backends/:backend/state",
       ({ params, body }) => {
@@ -74,7 +78,11 @@ export class AdminServer {
       await server.#server.listen({ path });
     } catch (cause) {
       if (cause instanceof GuidewayError) throw cause;
-      throw new GuidewayError("ADMIN_SOCKET", `admin.socket: cannot listen on ${path}: ${(cause as Error).message}`, { cause });
+      throw new GuidewayError(
+        "ADMIN_SOCKET",
+        `admin.socket: cannot listen on ${path}: ${(cause as Error).message}`,
+        { cause },
+      );
     }
     chmodSync(path, 0o600);
     return server;

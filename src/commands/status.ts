@@ -30,14 +30,27 @@ async function render(status: MachineStatus): Promise<string> {
     columns([
       ["INTERFACE", "QUEUES", "MTU", "MAC", "SOCKETS", "XDP", "RX FULL", "FILL EMPTY"],
       ...status.interfaces.map(({ name, queues, mtu, mac, sockets, program, kernel }) => [
-        name, `${queues}`, `${mtu}`, mac, sockets, program ?? "detached", number(kernel.rxRingFull), number(kernel.rxFillRingEmpty),
+        name,
+        `${queues}`,
+        `${mtu}`,
+        mac,
+        sockets,
+        program ?? "detached",
+        number(kernel.rxRingFull),
+        number(kernel.rxFillRingEmpty),
       ]),
     ]),
     columns(
       [
         ["WORKER", "PACKETS", "BATCHES", "HANDED", "NS/PACKET", "TRAPS", ""],
         ...status.workers.map(({ worker, packets, batches, handed, nsPerPacket, traps, parked }) => [
-          `${worker}`, number(packets), number(batches), number(handed), nsPerPacket.toFixed(1), number(traps), parked ? "idle" : "busy",
+          `${worker}`,
+          number(packets),
+          number(batches),
+          number(handed),
+          nsPerPacket.toFixed(1),
+          number(traps),
+          parked ? "idle" : "busy",
         ]),
       ],
       [1, 2, 3, 4, 5],
@@ -46,7 +59,12 @@ async function render(status: MachineStatus): Promise<string> {
       [
         ["VIP", "SERVICE", "POOL", "FORWARD", "PACKETS", "BYTES"],
         ...status.vips.map(({ name, address, protocol, ports, pool, forward, packets, bytes }) => [
-          name, `${address} ${protocol} ${ports.join(",")}`, pool, forward, number(packets), number(bytes),
+          name,
+          `${address} ${protocol} ${ports.join(",")}`,
+          pool,
+          forward,
+          number(packets),
+          number(bytes),
         ]),
       ],
       [4, 5],
@@ -56,15 +74,25 @@ async function render(status: MachineStatus): Promise<string> {
         ["POOL", "BACKEND", "STATE", "NEXT HOP", "SHARE", "ACTIVE", "NEW", "PACKETS", "BYTES"],
         ...status.pools.flatMap((pool) =>
           pool.backends.map(({ name, state, nextHop, share, activeFlows, newFlows, packets, bytes }) => [
-            pool.name, name, state, nextHop?.mac ? `${nextHop.mac} ${nextHop.dev}` : "unresolved",
-            percent(share, 1), number(activeFlows), number(newFlows), number(packets), number(bytes),
+            pool.name,
+            name,
+            state,
+            nextHop?.mac ? `${nextHop.mac} ${nextHop.dev}` : "unresolved",
+            percent(share, 1),
+            number(activeFlows),
+            number(newFlows),
+            number(packets),
+            number(bytes),
           ]),
         ),
       ],
       [4, 5, 6, 7, 8],
     ),
     columns(
-      [["REASON", "PACKETS"], ...Object.entries(status.reasons).map(([reason, count]) => [reason, number(count)])],
+      [
+        ["REASON", "PACKETS"],
+        ...Object.entries(status.reasons).map(([reason, count]) => [reason, number(count)]),
+      ],
       [1],
     ),
   ];

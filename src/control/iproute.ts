@@ -28,13 +28,19 @@ async function ip<T>(...args: string[]): Promise<T[]> {
     return JSON.parse(stdout || "[]") as T[];
   } catch (cause) {
     const { stderr, message } = cause as { stderr?: string; message: string };
-    throw new GuidewayError("IPROUTE", `"ip ${args.join(" ")}" failed: ${stderr?.trim() || message}`, { cause });
+    throw new GuidewayError("IPROUTE", `"ip ${args.join(" ")}" failed: ${stderr?.trim() || message}`, {
+      cause,
+    });
   }
 }
 
 /** How packets to an address leave this machine. @throws GuidewayError IPROUTE when there is no route */
 export async function routeTo(address: string): Promise<Route> {
-  const [route] = await ip<{ dev: string; gateway?: string; via?: { host: string } }>("route", "get", address);
+  const [route] = await ip<{ dev: string; gateway?: string; via?: { host: string } }>(
+    "route",
+    "get",
+    address,
+  );
   if (!route?.dev) throw new GuidewayError("IPROUTE", `no route to ${address}`);
   return { dev: route.dev, gateway: route.gateway ?? route.via?.host };
 }

@@ -18,7 +18,7 @@ import { findInterfaces, XdpPorts } from "../io/xdp.ts";
 import type { Logger } from "../log.ts";
 import { loadNative } from "../native.ts";
 import { Neighbours } from "./neighbours.ts";
-import { type MachineStatus, statusOf, tableOf, type TableStatus } from "./status.ts";
+import { type MachineStatus, statusOf, type TableStatus, tableOf } from "./status.ts";
 
 /** How long packets wait at start for the first neighbours. */
 const RESOLVE_MS = 2000;
@@ -107,7 +107,11 @@ export class Machine {
   /** Changes whether a backend gets packets. @throws GuidewayError UNKNOWN when there is no such pool or backend */
   setBackendState(pool: string, name: string, state: BackendState): void {
     const backend = this.engine.directory.backendsOf(pool).find(({ config }) => config.name === name);
-    if (!backend) throw new GuidewayError("UNKNOWN", `there is no backend ${JSON.stringify(name)} in pool ${JSON.stringify(pool)}`);
+    if (!backend)
+      throw new GuidewayError(
+        "UNKNOWN",
+        `there is no backend ${JSON.stringify(name)} in pool ${JSON.stringify(pool)}`,
+      );
     this.engine.directory.setBackendState(backend.id, state);
     this.#log.info({ pool, backend: name, state }, "backend state");
   }

@@ -80,7 +80,10 @@ export class Neighbours {
         );
       }
       if (gateway && onLink.has(backend.pool) && !mac) {
-        throw new GuidewayError("NEXT_HOP", `it is behind the router ${gateway}, but forward: l2 needs it on the segment`);
+        throw new GuidewayError(
+          "NEXT_HOP",
+          `it is behind the router ${gateway}, but forward: l2 needs it on the segment`,
+        );
       }
       return { backend, interface: index, dev, neighbour: mac ? undefined : (gateway ?? address), mac };
     } catch (error) {
@@ -95,7 +98,9 @@ export class Neighbours {
   #refreshSoon(): void {
     this.#refreshing = this.#refreshing
       .then(() => this.#refresh())
-      .catch((error: unknown) => this.#options.log.warn({ err: error }, "neighbours cannot be read; the last ones stay"));
+      .catch((error: unknown) =>
+        this.#options.log.warn({ err: error }, "neighbours cannot be read; the last ones stay"),
+      );
   }
 
   async #refresh(): Promise<void> {
@@ -124,7 +129,10 @@ export class Neighbours {
       this.#options.log.info({ pool, backend: config.name, dev: target.dev, mac: mac ?? "none" }, "next hop");
     }
     target.mac = mac;
-    this.#options.setNextHop(target.backend.id, mac ? { mac: macBytes(mac), interface: target.interface } : undefined);
+    this.#options.setNextHop(
+      target.backend.id,
+      mac ? { mac: macBytes(mac), interface: target.interface } : undefined,
+    );
   }
 
   /** Whether every backend with a route has a MAC address. */

@@ -1,9 +1,14 @@
 // What a machine says of itself: the body of GET /v1/status.
 
-import { tableDigest } from "../dataplane/table-builder.ts";
-import { type BackendTraffic, Statistics, type Traffic, type WorkerStatistics } from "../dataplane/statistics.ts";
+import { POOL_TABLE, TABLE_SIZE, TABLE_SLOTS } from "../../assembly/layout.ts";
 import type { BackendState, DirectoryBackend } from "../dataplane/directory.ts";
-import { TABLE_SIZE, TABLE_SLOTS, POOL_TABLE } from "../../assembly/layout.ts";
+import {
+  type BackendTraffic,
+  Statistics,
+  type Traffic,
+  type WorkerStatistics,
+} from "../dataplane/statistics.ts";
+import { tableDigest } from "../dataplane/table-builder.ts";
 import type { SocketStatistics } from "../native.ts";
 import type { Machine } from "./machine.ts";
 
@@ -75,7 +80,13 @@ export function statusOf(machine: Machine): MachineStatus {
     arenaBytes: arena.plan.bytes,
     epoch: publication.epoch,
     interfaces: ports.interfaces.map(({ name, queues, mtu, mac, sockets, program }, index) => ({
-      name, queues, mtu, mac, sockets, program, kernel: ports.statistics(index),
+      name,
+      queues,
+      mtu,
+      mac,
+      sockets,
+      program,
+      kernel: ports.statistics(index),
     })),
     workers: statistics.workers().map((worker) => ({
       ...worker,
@@ -83,7 +94,13 @@ export function statusOf(machine: Machine): MachineStatus {
     })),
     reasons: statistics.reasons(),
     vips: directory.vips.map(({ name, address, protocol, port, forward, pool }, index) => ({
-      name, address, protocol, ports: port, forward, pool, ...statistics.vip(index),
+      name,
+      address,
+      protocol,
+      ports: port,
+      forward,
+      pool,
+      ...statistics.vip(index),
     })),
     pools: directory.poolNames.map((name) => poolStatus(machine, name, statistics)),
     frames: { total, places },
@@ -125,7 +142,10 @@ function poolStatus(machine: Machine, name: string, statistics: Statistics): Poo
     name,
     algorithm,
     tableSize,
-    digest: tableDigest(slots.length, Array.from(slots, (id) => directory.backends[id]!.config.name)),
+    digest: tableDigest(
+      slots.length,
+      Array.from(slots, (id) => directory.backends[id]!.config.name),
+    ),
     backends: directory.backendsOf(name).map(backend),
   };
 }

@@ -43,7 +43,11 @@ export class Arena {
     this.#writeHeader(inputs);
     for (let worker = 0; worker <= plan.shape.workers; worker++) {
       this.setWord(this.workerBlock(worker) + L.WORKER_EPOCH, L.WORKER_OFFLINE);
-      this.u8.fill(255, this.workerBlock(worker) + L.WORKER_EGRESS, this.workerBlock(worker) + L.WORKER_EGRESS + L.MAX_INTERFACES);
+      this.u8.fill(
+        255,
+        this.workerBlock(worker) + L.WORKER_EGRESS,
+        this.workerBlock(worker) + L.WORKER_EGRESS + L.MAX_INTERFACES,
+      );
     }
   }
 

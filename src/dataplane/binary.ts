@@ -13,7 +13,10 @@ export function loadModule(name: "#dataplane.wasm" | "#builder.wasm"): WebAssemb
   if (known) return known;
   const path = fileURLToPath(import.meta.resolve(name));
   if (!existsSync(path)) {
-    throw new GuidewayError("NOT_BUILT", `${path} is missing: run "npm run setup", which compiles it from assembly/`);
+    throw new GuidewayError(
+      "NOT_BUILT",
+      `${path} is missing: run "npm run setup", which compiles it from assembly/`,
+    );
   }
   const module = new WebAssembly.Module(readFileSync(path));
   modules.set(name, module);
@@ -46,8 +49,15 @@ export const noSockets: Host = { kick: () => 0, wake: () => 0 };
  * Binds the data plane to an arena.
  * @throws GuidewayError LAYOUT when the binary was compiled from another assembly/layout.ts
  */
-export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, host: Host): DataplaneExports {
-  const { exports } = new WebAssembly.Instance(module, { env: { memory }, host: { kick: host.kick, wake: host.wake } });
+export function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  host: Host,
+): DataplaneExports {
+  const { exports } = new WebAssembly.Instance(module, {
+    env: { memory },
+    host: { kick: host.kick, wake: host.wake },
+  });
   for (const [name, expected] of Object.entries(layout)) {
     const actual = (exports[name] as WebAssembly.Global | undefined)?.value;
     if (actual === undefined || actual >>> 0 !== expected) {

@@ -4,7 +4,7 @@
 import * as L from "../../assembly/layout.ts";
 import { addressBytes, addressFamily } from "../config/address.ts";
 import { type BackendConfig, type Config, FORWARD_MODES } from "../config/schema.ts";
-import { expandServices, serviceKey, type Service } from "../config/services.ts";
+import { expandServices, type Service, serviceKey } from "../config/services.ts";
 import type { Arena } from "./arena.ts";
 import type { DataplaneExports } from "./binary.ts";
 import type { TableHeap } from "./heap.ts";
@@ -157,9 +157,13 @@ export class Directory {
     for (const service of this.services) {
       const key = serviceKey(service);
       const words = new DataView(key.buffer);
-      let slot = this.#exports.serviceHash(
-        words.getBigUint64(0, true), words.getBigUint64(8, true), words.getUint32(L.SERVICE_PORT, true),
-      ) & (slots - 1);
+      let slot =
+        this.#exports.serviceHash(
+          words.getBigUint64(0, true),
+          words.getBigUint64(8, true),
+          words.getUint32(L.SERVICE_PORT, true),
+        ) &
+        (slots - 1);
       const at = () => L.SERVICES_SLOTS + slot * L.SERVICE_BYTES;
       while (view.getUint8(at() + L.SERVICE_FAMILY) !== 0) slot = (slot + 1) & (slots - 1);
       u8.set(key, block + at());

@@ -77,7 +77,9 @@ export class Engine {
     for (let frame = 0; frame < frameCount; frame++) {
       const { fill } = queues[frame % queues.length]!;
       const producer = this.arena.word(fill.producer);
-      this.arena.u64[(fill.descriptors + (producer & fill.mask) * L.FRAME_DESCRIPTOR_BYTES) / 8] = BigInt(frame * frameBytes);
+      this.arena.u64[(fill.descriptors + (producer & fill.mask) * L.FRAME_DESCRIPTOR_BYTES) / 8] = BigInt(
+        frame * frameBytes,
+      );
       this.arena.setWord(fill.producer, producer + 1);
     }
   }

@@ -49,7 +49,8 @@ export class TableHeap {
 
   free(offset: number): void {
     const bytes = this.#blocks.get(offset);
-    if (bytes === undefined) throw new GuidewayError("TABLE_HEAP", `no block of the table heap begins at ${offset}`);
+    if (bytes === undefined)
+      throw new GuidewayError("TABLE_HEAP", `no block of the table heap begins at ${offset}`);
     this.#blocks.delete(offset);
     const at = this.#gaps.findIndex((gap) => gap.offset > offset);
     this.#gaps.splice(at < 0 ? this.#gaps.length : at, 0, { offset, bytes });

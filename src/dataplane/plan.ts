@@ -2,8 +2,8 @@
 
 import { availableParallelism } from "node:os";
 import * as L from "../../assembly/layout.ts";
-import { expandServices } from "../config/services.ts";
 import type { Config } from "../config/schema.ts";
+import { expandServices } from "../config/services.ts";
 import { GuidewayError } from "../errors.ts";
 
 /** What the configuration leaves to the machine. */
@@ -32,8 +32,19 @@ const CONNTRACK_LOAD = 0.5;
 const MIN_SHARD_LINES = 256;
 
 export type RegionName =
-  | "header" | "interfaces" | "pools" | "backends" | "queues" | "workers" | "freeLists" | "counters" | "journals"
-  | "rings" | "tables" | "conntrack" | "frames";
+  | "header"
+  | "interfaces"
+  | "pools"
+  | "backends"
+  | "queues"
+  | "workers"
+  | "freeLists"
+  | "counters"
+  | "journals"
+  | "rings"
+  | "tables"
+  | "conntrack"
+  | "frames";
 
 export interface Region {
   offset: number;
@@ -119,8 +130,14 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
       : config.frames.count;
   const shardLines = shardLinesFor(config.conntrack.flows);
   const backends = Object.values(config.pools).reduce((sum, pool) => sum + pool.backends.length, 0);
-  const backendCapacity = Math.min(L.MAX_BACKENDS + 1, powerOfTwo(Math.max(MIN_BACKEND_CAPACITY, 2 * backends + 1)));
-  const poolCapacity = Math.min(L.MAX_POOLS, powerOfTwo(Math.max(MIN_POOL_CAPACITY, 2 * Object.keys(config.pools).length)));
+  const backendCapacity = Math.min(
+    L.MAX_BACKENDS + 1,
+    powerOfTwo(Math.max(MIN_BACKEND_CAPACITY, 2 * backends + 1)),
+  );
+  const poolCapacity = Math.min(
+    L.MAX_POOLS,
+    powerOfTwo(Math.max(MIN_POOL_CAPACITY, 2 * Object.keys(config.pools).length)),
+  );
   const journalRecords = shape.journalRecords ?? 0;
   const frameRingEntries = powerOfTwo(frameCount);
   // One block more than workers: the controller's own, for steering and self-tests.

@@ -10,7 +10,7 @@ import { GuidewayError } from "../errors.ts";
 import { loadNative } from "../native.ts";
 import { loadModule } from "./binary.ts";
 import type { Engine } from "./engine.ts";
-import { MemoryParking, SocketParking, type Parking } from "./parking.ts";
+import { MemoryParking, type Parking, SocketParking } from "./parking.ts";
 import type { WorkerReport, WorkerTask } from "./worker-task.ts";
 
 export interface PoolOptions {
@@ -80,7 +80,8 @@ export class WorkerPool {
   /** Wakes a worker if it sleeps: after packets were put into its memory ring. */
   wake(worker: number): void {
     const { arena } = this.#engine;
-    if (arena.word(arena.workerBlock(worker) + L.WORKER_EPOCH) === L.WORKER_OFFLINE) this.#parking.wake(worker);
+    if (arena.word(arena.workerBlock(worker) + L.WORKER_EPOCH) === L.WORKER_OFFLINE)
+      this.#parking.wake(worker);
   }
 
   /** Lets the workers drain their rings and ends them. */

@@ -59,7 +59,10 @@ export class Publication {
     for (let worker = 0; worker < this.#arena.plan.shape.workers; worker++) {
       const seen = this.#arena.word(this.#arena.workerBlock(worker) + L.WORKER_EPOCH);
       // Epochs wrap: what was seen is at or after the epoch when the distance is less than half of the circle.
-      if (seen !== L.WORKER_OFFLINE && (seen - epoch + L.WORKER_OFFLINE) % L.WORKER_OFFLINE > L.WORKER_OFFLINE / 2)
+      if (
+        seen !== L.WORKER_OFFLINE &&
+        (seen - epoch + L.WORKER_OFFLINE) % L.WORKER_OFFLINE > L.WORKER_OFFLINE / 2
+      )
         return false;
     }
     return true;

@@ -9,7 +9,8 @@ export type Verdict = "forward" | "reply" | "pass" | "drop";
 function namesOf(prefix: string): Map<number, string> {
   const names = new Map<number, string>();
   for (const [name, code] of Object.entries(L)) {
-    if (name.startsWith(prefix)) names.set(code, name.slice(prefix.length).toLowerCase().replaceAll("_", "-"));
+    if (name.startsWith(prefix))
+      names.set(code, name.slice(prefix.length).toLowerCase().replaceAll("_", "-"));
   }
   return names;
 }
@@ -19,7 +20,9 @@ const trackNames = namesOf("TRACK_");
 
 /** All reasons that a packet can end with, by code. */
 export const reasons: ReadonlyMap<number, string> = new Map(
-  [...reasonNames].filter(([code]) => code !== L.REASON_NONE && code !== L.REASON_HANDED).sort(([a], [b]) => a - b),
+  [...reasonNames]
+    .filter(([code]) => code !== L.REASON_NONE && code !== L.REASON_HANDED)
+    .sort(([a], [b]) => a - b),
 );
 
 export function reasonName(code: number): string {

@@ -1,8 +1,8 @@
 // Rings in the arena: where each lies, and the description that workers read (RING_* of layout.ts).
 
 import * as L from "../../assembly/layout.ts";
-import type { Arena } from "./arena.ts";
 import { GuidewayError } from "../errors.ts";
+import type { Arena } from "./arena.ts";
 
 /** Arena offsets of a ring's parts; the kernel's or our own. */
 export interface Ring {
@@ -54,7 +54,10 @@ export class RingAllocator {
     const at = this.#next;
     this.#next += bytes;
     if (this.#next > this.#end) {
-      throw new GuidewayError("RINGS", `the rings region ends at ${this.#end}, ${this.#next} would be needed: the arena was planned for fewer queues`);
+      throw new GuidewayError(
+        "RINGS",
+        `the rings region ends at ${this.#end}, ${this.#next} would be needed: the arena was planned for fewer queues`,
+      );
     }
     return at;
   }

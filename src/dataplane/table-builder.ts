@@ -39,7 +39,8 @@ export function buildMaglev(size: number, backends: readonly TableBackend[]): Ui
     .sort((a, b) => Buffer.compare(a.key, b.key));
   const keyBytes = entries.reduce((sum, { key }) => sum + key.length, 0);
   const base = builder.prepare(entries.length, keyBytes, size);
-  if (base === 0) throw new RangeError(`no memory for a table of ${size} slots and ${entries.length} backends`);
+  if (base === 0)
+    throw new RangeError(`no memory for a table of ${size} slots and ${entries.length} backends`);
   const words = new Uint32Array(builder.memory.buffer);
   const bytes = new Uint8Array(builder.memory.buffer);
   let keyAt = builder.keysAt();

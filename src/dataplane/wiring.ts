@@ -94,7 +94,8 @@ export class Wiring {
   #setEgress(worker: number, interfaceIndex: number): void {
     const block = this.#arena.workerBlock(worker);
     const at = block + L.WORKER_EGRESS + interfaceIndex;
-    const own = this.ports.filter((port) => port.worker === worker && port.interface === interfaceIndex).length - 1;
+    const own =
+      this.ports.filter((port) => port.worker === worker && port.interface === interfaceIndex).length - 1;
     if (own === 0 || own === worker) this.#arena.u8[at] = this.#arena.word(block + L.WORKER_PORT_COUNT) - 1;
   }
 }

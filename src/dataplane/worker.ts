@@ -10,8 +10,8 @@
 
 import { performance } from "node:perf_hooks";
 import * as L from "../../assembly/layout.ts";
-import { type Host, instantiate, noSockets } from "./binary.ts";
 import { loadNative, type Native } from "../native.ts";
+import { type Host, instantiate, noSockets } from "./binary.ts";
 import { MemoryParking, type Parking, SocketParking } from "./parking.ts";
 import type { WorkerReport, WorkerTask } from "./worker-task.ts";
 
@@ -127,9 +127,14 @@ function connect(task: WorkerTask, words: Uint32Array): { host: Host; parking: P
     if (task.cpu !== undefined) native.pinThread(task.cpu);
     if (task.native) {
       const { sockets, events } = task.native;
-      return { host: socketHost(native, sockets), parking: new SocketParking(native, task.worker, sockets, events) };
+      return {
+        host: socketHost(native, sockets),
+        parking: new SocketParking(native, task.worker, sockets, events),
+      };
     }
   }
-  const blocks = Array.from({ length: words[L.HEADER_WORKER_COUNT / 4]! }, (_, worker) => blockOf(words, worker));
+  const blocks = Array.from({ length: words[L.HEADER_WORKER_COUNT / 4]! }, (_, worker) =>
+    blockOf(words, worker),
+  );
   return { host: noSockets, parking: new MemoryParking(task.memory, task.worker, blocks) };
 }

@@ -67,7 +67,10 @@ async function stop(demo: Demo, view: View): Promise<DemoState | undefined> {
 
 function conclusion({ mode, seconds, requests, packets, connections }: DemoState): string {
   const what = mode === "lab" ? "requests" : "packets";
-  const kept = mode === "lab" ? `, ${connections.lost} of the long-lived connections lost, ${connections.moved} moved` : "";
+  const kept =
+    mode === "lab"
+      ? `, ${connections.lost} of the long-lived connections lost, ${connections.moved} moved`
+      : "";
   return (
     `${requests.total.toLocaleString("en-US")} ${what} in ${seconds.toFixed(0)} s, ${requests.failed} failed; ` +
     `${packets.forwarded.toLocaleString("en-US")} packets forwarded, ${packets.dropped.toLocaleString("en-US")} dropped${kept}.`

@@ -83,7 +83,15 @@ export class LabDemo {
   async #startBalancer(): Promise<void> {
     const file = join(this.#folder, "guideway.yaml");
     writeFileSync(file, configuration(this.#lab, join(this.#folder, "admin.sock")));
-    const argv = [process.execPath, entryFile(import.meta.url, "../main"), "--log", "text", "run", "--config", file];
+    const argv = [
+      process.execPath,
+      entryFile(import.meta.url, "../main"),
+      "--log",
+      "text",
+      "run",
+      "--config",
+      file,
+    ];
     const child = this.#lab.spawn("lb1", argv, { stdio: ["ignore", "ignore", "pipe"] });
     this.#balancer = child;
     const running = new Promise<boolean>((resolve) => {
@@ -152,7 +160,9 @@ export class LabDemo {
       requests: { ...this.#requests },
       packets: { ...packets, perSecond: (packets.forwarded - before) / seconds },
       backends: status.pools[0]!.backends.map(({ name, state }) => ({
-        name, state, ...(this.#answered.get(name) ?? { requests: 0, perSecond: 0 }),
+        name,
+        state,
+        ...(this.#answered.get(name) ?? { requests: 0, perSecond: 0 }),
       })),
       reasons: status.reasons,
       workers: status.workers.map((worker, i) => ({

@@ -27,7 +27,10 @@ const MTU = 1500;
 const LOOK_AT = 64;
 
 function configuration(): Config {
-  const backends = Array.from({ length: BACKENDS }, (_, i) => ({ name: `be${i + 1}`, address: `10.0.0.${21 + i}` }));
+  const backends = Array.from({ length: BACKENDS }, (_, i) => ({
+    name: `be${i + 1}`,
+    address: `10.0.0.${21 + i}`,
+  }));
   const text = stringify({
     conntrack: { flows: 65536 },
     pools: { [POOL]: { backends } },
@@ -131,7 +134,12 @@ export class MemoryDemo {
       packets: { ...packets, perSecond },
       backends: this.#engine.directory.backendsOf(POOL).map(({ id, state, config }, i) => {
         const requests = this.#statistics.backend(id).packets;
-        return { name: config.name, state, requests, perSecond: (requests - (last?.backends[i]?.requests ?? 0)) / seconds };
+        return {
+          name: config.name,
+          state,
+          requests,
+          perSecond: (requests - (last?.backends[i]?.requests ?? 0)) / seconds,
+        };
       }),
       reasons,
       workers: workers.map(({ packets, busyNs }, i) => ({

@@ -69,9 +69,15 @@ export function summarize(state: DemoState): DemoSummary {
     requests: { total: requests.total, failed: requests.failed },
     packets: { received, forwarded, passed, dropped },
     backends: Object.fromEntries(
-      backends.map(({ name, requests }) => [name, answered === 0 ? 0 : Math.round((requests / answered) * 1e4) / 1e4]),
+      backends.map(({ name, requests }) => [
+        name,
+        answered === 0 ? 0 : Math.round((requests / answered) * 1e4) / 1e4,
+      ]),
     ),
-    workers: workers.map(({ packets, nsPerPacket }) => ({ packets, nsPerPacket: Math.round(nsPerPacket * 10) / 10 })),
+    workers: workers.map(({ packets, nsPerPacket }) => ({
+      packets,
+      nsPerPacket: Math.round(nsPerPacket * 10) / 10,
+    })),
   };
 }
 

@@ -56,25 +56,52 @@ export function render(state: DemoState): string {
   const sections = [
     `guideway demo, ${state.mode === "lab" ? "HTTP through AF_XDP in a namespace lab" : "generated packets in memory"} — ${state.seconds.toFixed(0)} s`,
     columns([
-      [what, `${number(requests.perSecond)}/s`, `${number(requests.total)} in all`, `${number(requests.failed)} failed`],
-      ["forwarded", `${number(packets.perSecond)}/s`, `${number(packets.forwarded)} packets`, `${number(packets.dropped)} dropped`],
+      [
+        what,
+        `${number(requests.perSecond)}/s`,
+        `${number(requests.total)} in all`,
+        `${number(requests.failed)} failed`,
+      ],
+      [
+        "forwarded",
+        `${number(packets.perSecond)}/s`,
+        `${number(packets.forwarded)} packets`,
+        `${number(packets.dropped)} dropped`,
+      ],
       ...(state.mode === "lab"
-        ? [["connections", `${connections.open} long-lived`, `${connections.lost} lost`, `${connections.moved} moved`]]
+        ? [
+            [
+              "connections",
+              `${connections.open} long-lived`,
+              `${connections.lost} lost`,
+              `${connections.moved} moved`,
+            ],
+          ]
         : []),
     ]),
     columns(
       backends.map(({ name, state, perSecond }) => [
-        name, bar(answering === 0 ? 0 : perSecond / answering), percent(perSecond, answering), `${number(perSecond)}/s`, state,
+        name,
+        bar(answering === 0 ? 0 : perSecond / answering),
+        percent(perSecond, answering),
+        `${number(perSecond)}/s`,
+        state,
       ]),
       [2, 3],
     ),
     columns(
       workers.map(({ load, nsPerPacket, packets }, i) => [
-        `worker ${i}`, bar(load), percent(load, 1), `${number(nsPerPacket)} ns/packet`, `${number(packets)} packets`,
+        `worker ${i}`,
+        bar(load),
+        percent(load, 1),
+        `${number(nsPerPacket)} ns/packet`,
+        `${number(packets)} packets`,
       ]),
       [2, 3, 4],
     ),
-    Object.entries(reasons).map(([reason, count]) => `${reason} ${number(count)}`).join("   "),
+    Object.entries(reasons)
+      .map(([reason, count]) => `${reason} ${number(count)}`)
+      .join("   "),
     events.slice(-EVENTS).join("\n"),
   ];
   return `${sections.filter(Boolean).join("\n\n")}\n`;

@@ -18,11 +18,18 @@ import { macBytes } from "../mac.ts";
 import { MemoryQueue } from "./memory-queue.ts";
 
 /** Digits of π. Offline, nobody can aim at a line, and results must not change from run to run. */
-export const OFFLINE_SECRET = [0x243f6a8885a308d3n, 0x13198a2e03707344n, 0xa4093822299f31d0n, 0x082efa98ec4e6c89n];
+export const OFFLINE_SECRET = [
+  0x243f6a8885a308d3n,
+  0x13198a2e03707344n,
+  0xa4093822299f31d0n,
+  0x082efa98ec4e6c89n,
+];
 const MTU = 1500;
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
 const STEERED = 0x100;
+/** Passes of a worker in this thread: more than a round has packets. */
+const ALL_PASSES = 1 << 16;
 
 export interface OfflinePacket {
   bytes: Uint8Array;
@@ -55,7 +62,11 @@ export class OfflineEngine {
   readonly #pool: WorkerPool | undefined;
 
   constructor(config: Config, { workers = 1, inline = false }: OfflineOptions = {}) {
-    this.engine = new Engine(config, { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES }, OFFLINE_SECRET);
+    this.engine = new Engine(
+      config,
+      { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES },
+      OFFLINE_SECRET,
+    );
     const { arena, directory } = this.engine;
     this.#queue = new MemoryQueue(this.engine, 0);
     directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU, ifindex: 0 });
@@ -99,7 +110,12 @@ export class OfflineEngine {
     return end;
   }
 
-  async #round(packets: readonly OfflinePacket[], from: number, to: number, results: OfflineResult[]): Promise<void> {
+  async #round(
+    packets: readonly OfflinePacket[],
+    from: number,
+    to: number,
+    results: OfflineResult[],
+  ): Promise<void> {
     const { arena } = this.engine;
     const deliveries: { worker: number; frame: number; length: number }[] = [];
     const inFlight = new Map<number, number>();
@@ -120,11 +136,11 @@ export class OfflineEngine {
     for (const { worker, frame, length } of deliveries) this.#queue.deliver(worker, frame, length);
     for (const worker of receivers) this.#pool?.wake(worker);
     while (inFlight.size > 0) {
-      this.#inline?.forEach((exports) => exports.run(0, 1 << 16));
+      for (const exports of this.#inline ?? []) exports.run(0, ALL_PASSES);
       this.#settle(inFlight, results);
       if (this.#pool && inFlight.size > 0) await this.#letWork();
     }
-    this.#inline?.forEach((exports) => exports.settle());
+    for (const exports of this.#inline ?? []) exports.settle();
   }
 
   /** Sets the workers' clock. They read it after they have taken packets, and packets are shown after it is set. */
@@ -139,8 +155,12 @@ export class OfflineEngine {
     const { arena, workers } = this.engine;
     const { regions, countersBytes } = arena.plan;
     for (let worker = 0; worker < workers; worker++) {
-      if (arena.u64[(regions.counters.offset + worker * countersBytes + L.COUNTER_TRAPS) / 8] === 0n) continue;
-      throw new GuidewayError("TRAPPED", `worker ${worker} trapped: this is a defect of the data plane, please report it`);
+      if (arena.u64[(regions.counters.offset + worker * countersBytes + L.COUNTER_TRAPS) / 8] === 0n)
+        continue;
+      throw new GuidewayError(
+        "TRAPPED",
+        `worker ${worker} trapped: this is a defect of the data plane, please report it`,
+      );
     }
     await new Promise(setImmediate);
   }
@@ -150,7 +170,7 @@ export class OfflineEngine {
     for (;;) {
       const frame = this.#queue.takeFrame();
       if (frame !== undefined) return frame;
-      this.#inline?.forEach((exports) => exports.settle());
+      for (const exports of this.#inline ?? []) exports.settle();
       if (!this.#pool) continue;
       for (let worker = 0; worker < this.engine.workers; worker++) this.#pool.wake(worker);
       await this.#letWork();

@@ -69,9 +69,10 @@ export class XdpPorts {
     });
     this.#program.setSecret(secret);
     this.#program.setShardOwners(engine.shardOwners);
-    for (const service of engine.directory.services) this.#program.setService(serviceKey(service), service.number);
+    for (const service of engine.directory.services)
+      this.#program.setService(serviceKey(service), service.number);
     try {
-      facts.forEach((each, index) => this.#openInterface(each, index, index * queues * L.MAX_WORKERS));
+      for (const [index, each] of facts.entries()) this.#openInterface(each, index, index * queues * L.MAX_WORKERS);
     } catch (error) {
       this.close();
       throw error;
@@ -79,7 +80,11 @@ export class XdpPorts {
   }
 
   #openInterface(facts: InterfaceFacts, index: number, base: number): void {
-    this.#engine.directory.setInterface(index, { mac: macBytes(facts.mac), mtu: facts.mtu, ifindex: facts.ifindex });
+    this.#engine.directory.setInterface(index, {
+      mac: macBytes(facts.mac),
+      mtu: facts.mtu,
+      ifindex: facts.ifindex,
+    });
     this.#program.setInterface(facts.ifindex, base, macBytes(facts.mac));
     let mode: XdpInterface["sockets"] = "zero-copy";
     for (let queue = 0; queue < facts.queues; queue++) {
@@ -87,7 +92,11 @@ export class XdpPorts {
       const number = this.#engine.wiring.addQueue({ fill: first.fill!, completion: first.completion! });
       for (let worker = 0; worker < this.#engine.workers; worker++) {
         const socket = worker === 0 ? first : this.#openSocket(facts, index, queue, worker, first.fd);
-        this.#engine.wiring.addPort(worker, number, index, { rx: socket.rx, tx: socket.tx, socket: socket.fd });
+        this.#engine.wiring.addPort(worker, number, index, {
+          rx: socket.rx,
+          tx: socket.tx,
+          socket: socket.fd,
+        });
         this.#program.setSocket(base + queue * L.MAX_WORKERS + worker, socket.fd);
         if (socket.mode === "copy") mode = "copy";
       }
@@ -95,7 +104,13 @@ export class XdpPorts {
     this.interfaces.push({ ...facts, sockets: mode, program: undefined });
   }
 
-  #openSocket(facts: InterfaceFacts, index: number, queue: number, worker: number, sharedWith?: number): Socket {
+  #openSocket(
+    facts: InterfaceFacts,
+    index: number,
+    queue: number,
+    worker: number,
+    sharedWith?: number,
+  ): Socket {
     const { rings, arena } = this.#engine;
     const { plan } = arena;
     const { offset, bytes } = plan.regions.frames;
