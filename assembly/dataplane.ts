@@ -3,6 +3,7 @@
 
 export * from "./layout";
 export { abandon, pending } from "./ports";
+export * from "./reasons";
 export { serviceHash } from "./services";
 export { steer } from "./steer";
 export { attach, busy, park, run, settle } from "./worker";

@@ -25,7 +25,7 @@
 
 /** Raised whenever a constant here changes meaning; a binary built from another layout refuses to run. */
 export const LAYOUT_VERSION: u32 = 1;
-/** First word of the header: "GWAY" read as a little-endian number. */
+/** "GWAY", read as a little-endian number. */
 export const MAGIC: u32 = 0x59415747;
 
 /** Bytes of a cache line: every record below is a multiple, so that no line has two writers. */
@@ -59,39 +59,29 @@ export const HEADROOM: u32 = 256;
 export const HEADER: u32 = PAGE;
 export const HEADER_MAGIC: u32 = HEADER;
 export const HEADER_VERSION: u32 = HEADER + 4;
-export const HEADER_ARENA_BYTES: u32 = HEADER + 8;
-export const HEADER_WORKER_COUNT: u32 = HEADER + 12;
-/** Addresses of the regions. */
-export const HEADER_INTERFACES: u32 = HEADER + 16;
-export const HEADER_POOLS: u32 = HEADER + 20;
-export const HEADER_BACKENDS: u32 = HEADER + 24;
-export const HEADER_QUEUES: u32 = HEADER + 28;
-export const HEADER_WORKERS: u32 = HEADER + 32;
-export const HEADER_FREE_LISTS: u32 = HEADER + 36;
-export const HEADER_COUNTERS: u32 = HEADER + 40;
+export const HEADER_WORKER_COUNT: u32 = HEADER + 8;
+export const HEADER_INTERFACES: u32 = HEADER + 12;
+export const HEADER_BACKENDS: u32 = HEADER + 16;
+export const HEADER_QUEUES: u32 = HEADER + 20;
+export const HEADER_WORKERS: u32 = HEADER + 24;
+export const HEADER_FREE_LISTS: u32 = HEADER + 28;
+export const HEADER_COUNTERS: u32 = HEADER + 32;
 /** 0 when no journal is kept. */
-export const HEADER_JOURNALS: u32 = HEADER + 44;
-export const HEADER_RINGS: u32 = HEADER + 48;
-export const HEADER_TABLES: u32 = HEADER + 52;
-export const HEADER_CONNTRACK: u32 = HEADER + 56;
-export const HEADER_FRAMES: u32 = HEADER + 60;
-/** Sizes. */
-export const HEADER_POOL_COUNT: u32 = HEADER + 64;
-export const HEADER_BACKEND_CAPACITY: u32 = HEADER + 68;
-export const HEADER_QUEUE_COUNT: u32 = HEADER + 72;
-export const HEADER_FREE_LIST_BYTES: u32 = HEADER + 76;
-export const HEADER_COUNTERS_BYTES: u32 = HEADER + 80;
+export const HEADER_JOURNALS: u32 = HEADER + 36;
+export const HEADER_CONNTRACK: u32 = HEADER + 40;
+export const HEADER_FRAMES: u32 = HEADER + 44;
+export const HEADER_QUEUE_COUNT: u32 = HEADER + 48;
+export const HEADER_FREE_LIST_BYTES: u32 = HEADER + 52;
+export const HEADER_COUNTERS_BYTES: u32 = HEADER + 56;
 /** Records that each journal holds: a power of two. */
-export const HEADER_JOURNAL_RECORDS: u32 = HEADER + 84;
-export const HEADER_TABLES_BYTES: u32 = HEADER + 88;
+export const HEADER_JOURNAL_RECORDS: u32 = HEADER + 60;
 /** Lines of each conntrack shard: a power of two, at least 256 so that a match is exact (see hash.ts). */
-export const HEADER_SHARD_LINES: u32 = HEADER + 92;
-export const HEADER_FRAME_COUNT: u32 = HEADER + 96;
+export const HEADER_SHARD_LINES: u32 = HEADER + 64;
+export const HEADER_FRAME_COUNT: u32 = HEADER + 68;
 /** Bytes of a frame: 2048 or 4096. */
-export const HEADER_FRAME_BYTES: u32 = HEADER + 100;
-export const HEADER_INTERFACE_COUNT: u32 = HEADER + 104;
+export const HEADER_FRAME_BYTES: u32 = HEADER + 72;
 /** Packets that one pass takes at most, up to BATCH. */
-export const HEADER_BATCH: u32 = HEADER + 108;
+export const HEADER_BATCH: u32 = HEADER + 76;
 /** Four 64-bit words keying the connection table; private to this machine. */
 export const HEADER_SECRET: u32 = HEADER + 128;
 /** One 64-bit word keying the lookup tables' flow hash; the same on every machine of the fleet. */
@@ -110,7 +100,6 @@ export const HEADER_STOP: u32 = HEADER + 320;
 export const HEADER_CLOCK: u32 = HEADER + 328;
 /** Owner of each shard, one byte each. */
 export const HEADER_SHARD_OWNERS: u32 = HEADER + 384;
-export const HEADER_END: u32 = HEADER + PAGE;
 
 // ── Interfaces ───────────────────────────────────────────────────────────────────────────────────
 
@@ -157,7 +146,6 @@ export const SERVICE_BYTES: u32 = 32;
 export const SERVICE_ADDRESS: u32 = 0;
 /** Port in network order, as two bytes; 0 for the protocols without ports. */
 export const SERVICE_PORT: u32 = 16;
-/** IP protocol number. */
 export const SERVICE_PROTOCOL: u32 = 18;
 /** 4 or 6; 0 marks an empty hash slot. */
 export const SERVICE_FAMILY: u32 = 19;
@@ -191,13 +179,11 @@ export const BACKEND_BYTES: u32 = LINE;
 export const BACKEND_NEXT_HOP: u32 = 0;
 /** BACKEND_STATE_*. */
 export const BACKEND_STATE: u32 = 8;
-/** 4 or 6. */
 export const BACKEND_FAMILY: u32 = 12;
 /** Address in network order, 16 bytes; IPv4 takes the first four. */
 export const BACKEND_ADDRESS: u32 = 16;
 
 export const BACKEND_STATE_FREE: u32 = 0;
-/** In the tables. */
 export const BACKEND_STATE_ACTIVE: u32 = 1;
 /** Keeps its flows, gets no new ones. */
 export const BACKEND_STATE_DRAINING: u32 = 2;
@@ -334,7 +320,6 @@ export const PACKET_L4: u32 = 39;
 export const PACKET_FAMILY: u32 = 40;
 export const PACKET_PROTOCOL: u32 = 41;
 export const PACKET_TCP_FLAGS: u32 = 42;
-/** REASON_*. */
 export const PACKET_REASON: u32 = 43;
 /** TRACK_*: what the connection table did. */
 export const PACKET_TRACK: u32 = 44;
@@ -369,7 +354,6 @@ export const AGE_PER_TIMEOUT: u32 = 16;
 export const AGE_BITS: u32 = 6;
 export const AGE_MASK: u32 = 63;
 
-/** Not looked up. */
 export const TRACK_NONE: u32 = 0;
 /** Found in its home line, or in the neighbouring line. */
 export const TRACK_HIT: u32 = 1;
@@ -386,7 +370,6 @@ export const TRACK_REPLACED: u32 = 6;
 /** One counter per REASON_*. */
 export const COUNTER_REASONS: u32 = 0;
 export const REASONS: u32 = 64;
-/** Single counters. */
 export const COUNTER_RECEIVED: u32 = REASONS * 8;
 export const COUNTER_RECEIVED_BYTES: u32 = COUNTER_RECEIVED + 8;
 export const COUNTER_BATCHES: u32 = COUNTER_RECEIVED + 16;
@@ -408,38 +391,6 @@ export const COUNTER_VIP_BYTES: u32 = 16;
 export const COUNTER_BACKENDS: u32 = COUNTER_VIPS + MAX_VIPS * COUNTER_VIP_BYTES;
 /** Per backend id: packets, bytes, new flows, and the change in active flows (signed). */
 export const COUNTER_BACKEND_BYTES: u32 = 32;
-
-// ── Reasons: every packet gets exactly one (docs/verdicts.md) ────────────────────────────────────
-
-export const REASON_NONE: u32 = 0;
-/** Forwarded: found in the connection table. */
-export const REASON_HIT: u32 = 1;
-/** Forwarded: chosen by the lookup table. */
-export const REASON_NEW: u32 = 2;
-/** Replied. */
-export const REASON_ECHO: u32 = 8;
-/** Passed to the host. */
-export const REASON_NOT_IP: u32 = 12;
-export const REASON_NOT_VIP: u32 = 13;
-/** Dropped. */
-export const REASON_DROP: u32 = 16;
-export const REASON_TRUNCATED: u32 = 16;
-export const REASON_BAD_HEADER: u32 = 17;
-export const REASON_BAD_LENGTH: u32 = 18;
-export const REASON_TTL_EXPIRED: u32 = 19;
-export const REASON_FRAGMENT: u32 = 20;
-export const REASON_EXTENSION_HEADER: u32 = 21;
-export const REASON_ICMP_UNSUPPORTED: u32 = 22;
-export const REASON_NO_BACKEND: u32 = 23;
-export const REASON_UNRESOLVED: u32 = 24;
-export const REASON_TOO_BIG: u32 = 25;
-export const REASON_TX_FULL: u32 = 26;
-export const REASON_HANDOFF_FULL: u32 = 27;
-export const REASON_TRAPPED: u32 = 28;
-/** Given by a port, not by the pipeline: the packet is larger than a frame. */
-export const REASON_OVERSIZED: u32 = 29;
-/** Not a verdict: the packet went to the worker that owns its shard, which gives one. */
-export const REASON_HANDED: u32 = 63;
 
 // ── Journal: a ring of packet records per worker ─────────────────────────────────────────────────
 

@@ -5,6 +5,7 @@
 
 import { flowKey4, flowKey6, lineOf, shardOf } from "./hash";
 import { lineAt } from "./instance";
+import { VIP_FLAG_ECHO } from "./layout";
 import {
   REASON_BAD_HEADER,
   REASON_BAD_LENGTH,
@@ -17,8 +18,7 @@ import {
   REASON_NOT_VIP,
   REASON_TRUNCATED,
   REASON_TTL_EXPIRED,
-  VIP_FLAG_ECHO,
-} from "./layout";
+} from "./reasons";
 import { Packet, Vip } from "./records";
 import { findService, serviceNumber, serviceVip, tailOf } from "./services";
 import * as ethernet from "./wire/ethernet";

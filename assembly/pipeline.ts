@@ -19,21 +19,17 @@ import {
 import { replyEcho } from "./forward/echo";
 import { forward } from "./forward/forward";
 import { block, self } from "./instance";
+import { PACKET_BYTES, TRACK_HIT, TRACK_HIT_AWAY, WORKER_BATCH, WORKER_MISSES } from "./layout";
+import { parse } from "./parse";
+import { commit, emit, ownerOf } from "./ports";
 import {
-  PACKET_BYTES,
   REASON_ECHO,
   REASON_HANDED,
   REASON_HIT,
   REASON_NEW,
   REASON_NO_BACKEND,
   REASON_NONE,
-  TRACK_HIT,
-  TRACK_HIT_AWAY,
-  WORKER_BATCH,
-  WORKER_MISSES,
-} from "./layout";
-import { parse } from "./parse";
-import { commit, emit, ownerOf } from "./ports";
+} from "./reasons";
 import { Packet } from "./records";
 import { choose } from "./tables";
 

@@ -24,6 +24,12 @@ import {
   HEADER_SHARD_OWNERS,
   MEMORY_RING_PRODUCER,
   PACKET_BYTES,
+  RING_NEED_WAKEUP,
+  WORKER_HANDOFF,
+  WORKER_IN_HAND,
+  WORKER_WAKE,
+} from "./layout";
+import {
   REASON_ECHO,
   REASON_HANDED,
   REASON_HANDOFF_FULL,
@@ -32,11 +38,7 @@ import {
   REASON_NOT_IP,
   REASON_TRAPPED,
   REASON_TX_FULL,
-  RING_NEED_WAKEUP,
-  WORKER_HANDOFF,
-  WORKER_IN_HAND,
-  WORKER_WAKE,
-} from "./layout";
+} from "./reasons";
 import { Packet, Port } from "./records";
 import {
   available,

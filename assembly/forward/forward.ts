@@ -2,15 +2,8 @@
 // address it to the next hop. A mode is a module here and a line in encapsulate().
 
 import { backends, block, interfaces, portAt } from "../instance";
-import {
-  BACKEND_BYTES,
-  FORWARD_GRE,
-  INTERFACE_BYTES,
-  INTERFACE_MTU,
-  REASON_NONE,
-  REASON_UNRESOLVED,
-  WORKER_EGRESS,
-} from "../layout";
+import { BACKEND_BYTES, FORWARD_GRE, INTERFACE_BYTES, INTERFACE_MTU, WORKER_EGRESS } from "../layout";
+import { REASON_NONE, REASON_UNRESOLVED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { forwardGre } from "./gre";
 import { forwardL2 } from "./l2";

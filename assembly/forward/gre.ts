@@ -4,7 +4,8 @@
 //   after  ├ Ethernet, tags ┼ outer IP ┼ GRE ┼ packet ──┤
 
 import { frames } from "../instance";
-import { HEADER_SOURCE_V4, HEADER_SOURCE_V6, REASON_NONE, REASON_TOO_BIG } from "../layout";
+import { HEADER_SOURCE_V4, HEADER_SOURCE_V6 } from "../layout";
+import { REASON_NONE, REASON_TOO_BIG } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import * as ethernet from "../wire/ethernet";
 import * as gre from "../wire/gre";

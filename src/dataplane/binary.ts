@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import * as layout from "../../assembly/layout.ts";
+import * as reasons from "../../assembly/reasons.ts";
 import { GuidewayError } from "../errors.ts";
 
 const modules = new Map<string, WebAssembly.Module>();
@@ -58,7 +59,7 @@ export function instantiate(
     env: { memory },
     host: { kick: host.kick, wake: host.wake },
   });
-  for (const [name, expected] of Object.entries(layout)) {
+  for (const [name, expected] of Object.entries({ ...layout, ...reasons })) {
     const actual = (exports[name] as WebAssembly.Global | undefined)?.value;
     if (actual === undefined || actual >>> 0 !== expected) {
       throw new GuidewayError(

@@ -1,27 +1,28 @@
-// Names of what the engine decides; the codes are REASON_* and TRACK_* of layout.ts, cause and cure are in
+// Names of what the engine decides; the codes are REASON_* of assembly/reasons.ts and TRACK_* of assembly/layout.ts, cause and cure are in
 // docs/verdicts.md.
 
 import * as L from "../../assembly/layout.ts";
+import * as R from "../../assembly/reasons.ts";
 
 export type Verdict = "forward" | "reply" | "pass" | "drop";
 
 /** "REASON_BAD_HEADER" → "bad-header", for every constant with the prefix. */
-function namesOf(prefix: string): Map<number, string> {
+function namesOf(constants: Record<string, number>, prefix: string): Map<number, string> {
   const names = new Map<number, string>();
-  for (const [name, code] of Object.entries(L)) {
+  for (const [name, code] of Object.entries(constants)) {
     if (name.startsWith(prefix))
       names.set(code, name.slice(prefix.length).toLowerCase().replaceAll("_", "-"));
   }
   return names;
 }
 
-const reasonNames = namesOf("REASON_");
-const trackNames = namesOf("TRACK_");
+const reasonNames = namesOf(R, "REASON_");
+const trackNames = namesOf(L, "TRACK_");
 
 /** All reasons that a packet can end with, by code. */
 export const reasons: ReadonlyMap<number, string> = new Map(
   [...reasonNames]
-    .filter(([code]) => code !== L.REASON_NONE && code !== L.REASON_HANDED)
+    .filter(([code]) => code !== R.REASON_NONE && code !== R.REASON_HANDED)
     .sort(([a], [b]) => a - b),
 );
 
@@ -40,7 +41,7 @@ export function trackName(code: number): string {
 }
 
 export function verdictOf(reason: number): Verdict {
-  if (reason < L.REASON_ECHO) return "forward";
-  if (reason < L.REASON_NOT_IP) return "reply";
-  return reason < L.REASON_DROP ? "pass" : "drop";
+  if (reason < R.REASON_ECHO) return "forward";
+  if (reason < R.REASON_NOT_IP) return "reply";
+  return reason < R.REASON_DROP ? "pass" : "drop";
 }

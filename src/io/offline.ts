@@ -5,6 +5,7 @@
 // journal. So the result does not depend on the number of workers or on how fast they run.
 
 import * as L from "../../assembly/layout.ts";
+import { REASON_OVERSIZED } from "../../assembly/reasons.ts";
 import { addressBytes, addressFamily } from "../config/address.ts";
 import type { Config } from "../config/schema.ts";
 import { type DataplaneExports, instantiate, loadModule, noSockets } from "../dataplane/binary.ts";
@@ -214,7 +215,7 @@ export class OfflineEngine {
 function oversized(): OfflineResult {
   return {
     verdict: "drop",
-    reason: reasonName(L.REASON_OVERSIZED),
+    reason: reasonName(REASON_OVERSIZED),
     service: 0,
     vip: undefined,
     backend: 0,

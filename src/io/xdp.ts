@@ -72,7 +72,8 @@ export class XdpPorts {
     for (const service of engine.directory.services)
       this.#program.setService(serviceKey(service), service.number);
     try {
-      for (const [index, each] of facts.entries()) this.#openInterface(each, index, index * queues * L.MAX_WORKERS);
+      for (const [index, each] of facts.entries())
+        this.#openInterface(each, index, index * queues * L.MAX_WORKERS);
     } catch (error) {
       this.close();
       throw error;

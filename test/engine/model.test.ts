@@ -6,12 +6,12 @@ import { suite, test } from "node:test";
 import fc from "fast-check";
 import { stringify } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
+import { trackName } from "../../src/dataplane/reasons.ts";
 import { OfflineEngine, type OfflineResult } from "../../src/io/offline.ts";
 import { Model, type Outcome } from "../model/model.ts";
 import { type Config, offlineSetup } from "../model/setup.ts";
 import { decode } from "../packets/decode.ts";
 import { hostilePacket, type TimedPacket, traffic } from "../packets/hostile.ts";
-import { trackName } from "../../src/dataplane/reasons.ts";
 import { runs } from "../runs.ts";
 
 const backend = fc.record({ weight: fc.constantFrom(0, 1, 1, 2, 7), v6: fc.boolean() });
@@ -72,7 +72,12 @@ function stream(each: Config, packets: number): fc.Arbitrary<TimedPacket[]> {
   return traffic(setup, hostilePacket(setup), packets);
 }
 
-function compare(actual: OfflineResult, expected: Outcome, names: (id: number) => string | undefined, packet: TimedPacket): void {
+function compare(
+  actual: OfflineResult,
+  expected: Outcome,
+  names: (id: number) => string | undefined,
+  packet: TimedPacket,
+): void {
   const text = JSON.stringify({ at: packet.clockMs, in: decode(packet.bytes) }, null, 1);
   assert.deepEqual(
     {
@@ -111,7 +116,9 @@ suite("engine and model agree", () => {
           const { config } = parseConfig(stringify(each), "generated.yaml");
           const engine = new OfflineEngine(config, { workers, inline: true });
           const model = new Model(offlineSetup(each));
-          const results = await engine.process(stream.map(({ bytes, clockMs }) => ({ bytes, timeMs: clockMs })));
+          const results = await engine.process(
+            stream.map(({ bytes, clockMs }) => ({ bytes, timeMs: clockMs })),
+          );
           const names = (id: number) => engine.engine.directory.backends[id]?.config.name;
           for (const [i, packet] of stream.entries()) {
             compare(results[i]!, model.process(packet.bytes, packet.clockMs), names, packet);

@@ -156,5 +156,8 @@ test("arguments of the wrong size are refused by name", { skip }, () => {
 test("a full map says so", { skip }, () => {
   const program = native.XdpProgram.load({ sockets: 1, services: 1, interfaces: 1 });
   program.setInterface(1, 0, DESTINATION_MAC);
-  assert.throws(() => program.setInterface(2, 0, DESTINATION_MAC), { code: "E2BIG", message: /load the program with more/ });
+  assert.throws(() => program.setInterface(2, 0, DESTINATION_MAC), {
+    code: "E2BIG",
+    message: /load the program with more/,
+  });
 });

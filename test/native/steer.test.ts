@@ -103,8 +103,14 @@ test("a frame for another MAC address stays with the host", { skip }, async () =
   const socket = sockets[0]![workerOf(packets[0]!)]!;
   assert.ok(await until(() => balancer.used(socket.rx) > 0));
   const arrived = balancer.popPackets(socket.rx);
-  assert.deepEqual(arrived.map((descriptor) => hex(balancer.packet(descriptor))), [hex(packets[0]!)]);
-  balancer.fill(first!.fill!, arrived.map(({ address }) => Math.floor(address / FRAME_BYTES)));
+  assert.deepEqual(
+    arrived.map((descriptor) => hex(balancer.packet(descriptor))),
+    [hex(packets[0]!)],
+  );
+  balancer.fill(
+    first!.fill!,
+    arrived.map(({ address }) => Math.floor(address / FRAME_BYTES)),
+  );
 });
 
 test("every packet reaches the worker that owns its flow, byte for byte", { skip }, async () => {

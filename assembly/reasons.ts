@@ -1,0 +1,34 @@
+// Reasons: every packet ends with exactly one (docs/verdicts.md). Ranges decide the verdict: forwarded up to
+// REASON_ECHO, replied up to REASON_NOT_IP, passed up to REASON_DROP, dropped above.
+//
+// Like layout.ts, this file is TypeScript and AssemblyScript at once, and written by the same rules.
+
+export const REASON_NONE: u32 = 0;
+/** Forwarded: found in the connection table. */
+export const REASON_HIT: u32 = 1;
+/** Forwarded: chosen by the lookup table. */
+export const REASON_NEW: u32 = 2;
+/** Replied. */
+export const REASON_ECHO: u32 = 8;
+/** Passed to the host. */
+export const REASON_NOT_IP: u32 = 12;
+export const REASON_NOT_VIP: u32 = 13;
+/** Dropped. */
+export const REASON_DROP: u32 = 16;
+export const REASON_TRUNCATED: u32 = 16;
+export const REASON_BAD_HEADER: u32 = 17;
+export const REASON_BAD_LENGTH: u32 = 18;
+export const REASON_TTL_EXPIRED: u32 = 19;
+export const REASON_FRAGMENT: u32 = 20;
+export const REASON_EXTENSION_HEADER: u32 = 21;
+export const REASON_ICMP_UNSUPPORTED: u32 = 22;
+export const REASON_NO_BACKEND: u32 = 23;
+export const REASON_UNRESOLVED: u32 = 24;
+export const REASON_TOO_BIG: u32 = 25;
+export const REASON_TX_FULL: u32 = 26;
+export const REASON_HANDOFF_FULL: u32 = 27;
+export const REASON_TRAPPED: u32 = 28;
+/** Given by a port, not by the pipeline: the packet is larger than a frame. */
+export const REASON_OVERSIZED: u32 = 29;
+/** Not a verdict: the packet went to the worker that owns its shard, which gives one. */
+export const REASON_HANDED: u32 = 63;

@@ -1,0 +1,28 @@
+// Runs a suite as its users do, quickly, and returns what it printed.
+
+import assert from "node:assert/strict";
+import { guideway } from "../commands/guideway.ts";
+
+/** What every result carries. */
+interface Provenance {
+  machine: Record<string, unknown>;
+  date: string;
+  commit?: string;
+}
+
+export function quickBench<Result>(suite: string): Result & Provenance {
+  const { status, stdout, stderr } = guideway(["bench", suite, "--quick", "--json"]);
+  assert.equal(status, 0, stderr);
+  const result = JSON.parse(stdout) as Result & Provenance;
+  assert.deepEqual(Object.keys(result.machine), [
+    "cpu",
+    "cores",
+    "memoryGiB",
+    "kernel",
+    "node",
+    "v8",
+    "load",
+  ]);
+  assert.ok(Math.abs(Date.parse(result.date) - Date.now()) < 600_000, result.date);
+  return result;
+}
