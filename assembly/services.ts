@@ -1,6 +1,7 @@
 // Lookup of a service by (address, protocol, port): a small open-addressing hash table that the controller
 // builds and publishes as one block (see layout.ts).
 
+import { fold } from "./hash";
 import {
   HEADER_SERVICES,
   SERVICE_BYTES,
@@ -38,11 +39,14 @@ export function tailOf(port: u32, protocol: u32, family: u32): u32 {
   return port | (protocol << 16) | (family << 24);
 }
 
-/** Where the search for a key begins; the controller asks for it when it builds the block. */
+/**
+ * Where the search for a key begins; the controller asks for it when it builds the block. The last bytes of an IPv6
+ * address, in which neighbours differ, are the top bits of `address1`: they are folded down before the last multiplication,
+ * which moves bits up only.
+ */
 export function serviceHash(address0: u64, address1: u64, tail: u32): u32 {
-  let h = (address0 ^ ((<u64>tail) << 32)) * C;
-  h ^= h >>> 32;
-  return <u32>(((h ^ address1) * C) >>> 32);
+  const h = fold(address0, (<u64>tail) << 32);
+  return <u32>((fold(h, address1) * C) >>> 32);
 }
 
 /** Address of the service's hash slot, or 0. @param address0 first 8 bytes of the key's address, raw */
