@@ -15,7 +15,7 @@ const LAYERS = [
   ["config"],
   ["columns", "log", "mac", "native"],
   ["entry", "errors", "build/native"],
-  ["assembly/layout"],
+  ["assembly/layout", "assembly/reasons"],
 ];
 
 /** In these folders each file is a thing of its own. The parts that several of them are made of are named here. */
