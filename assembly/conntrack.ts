@@ -115,10 +115,20 @@ export function matchAway(line: usize, key: u64): usize {
   return away == 0 ? 0 : matchAmong(next, key, away);
 }
 
-/** Whether a matching entry may be followed: not expired, and its backend takes packets. */
-export function isLive(entry: usize): bool {
+/** Whether a packet begins a connection. */
+function opens(tcpFlags: u32): bool {
+  return (tcpFlags & (SYN | ACK | FIN | RST)) == SYN;
+}
+
+/**
+ * Whether a packet may follow its entry: not expired, the backend takes packets, and it is not the old
+ * entry of a client that uses its port again.
+ */
+export function isLive(entry: usize, tcpFlags: u32): bool {
   const state = load<u32>(backends + backendOf(entry) * BACKEND_BYTES, BACKEND_STATE);
-  return (state == BACKEND_STATE_ACTIVE || state == BACKEND_STATE_DRAINING) && !isExpired(entry);
+  if (state != BACKEND_STATE_ACTIVE && state != BACKEND_STATE_DRAINING) return false;
+  const meta = metaOf(entry);
+  return elapsed(meta) <= AGE_PER_TIMEOUT && !(meta >>> AGE_BITS == FLOW_CLOSING && opens(tcpFlags));
 }
 
 function setMeta(entry: usize, state: u32): void {
@@ -138,10 +148,7 @@ function countActive(backend: u32, by: i64): void {
 /** State after a packet, from the client's side alone. */
 function nextState(state: u32, tcpFlags: u32): u32 {
   if (tcpFlags & (FIN | RST)) return FLOW_CLOSING;
-  const handshake = tcpFlags & (SYN | ACK);
-  if (handshake == SYN) return state == FLOW_CLOSING ? FLOW_NEW : state;
-  if (handshake == ACK) return state == FLOW_NEW ? FLOW_ESTABLISHED : state;
-  return state;
+  return state == FLOW_NEW && (tcpFlags & (SYN | ACK)) == ACK ? FLOW_ESTABLISHED : state;
 }
 
 /** Notes a packet of a live flow: its state, and its age if that has changed. */
@@ -158,7 +165,6 @@ export function touch(entry: usize, tcpFlags: u32): void {
     return;
   }
   if (after == FLOW_CLOSING) countActive(backendOf(entry), -1);
-  else if (state == FLOW_CLOSING) countActive(backendOf(entry), 1);
   setMeta(entry, after);
 }
 
@@ -219,7 +225,7 @@ function victim(line: usize): usize {
 
 /**
  * Enters a flow that has no live entry.
- * @param orphan its entry whose backend is dead, or 0
+ * @param orphan its entry that is not live and not expired either, or 0
  * @returns TRACK_*
  */
 export function insert(

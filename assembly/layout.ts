@@ -362,7 +362,7 @@ export const TRACK_HIT_AWAY: u32 = 2;
 export const TRACK_INSERTED: u32 = 3;
 export const TRACK_INSERTED_AWAY: u32 = 4;
 export const TRACK_EVICTED: u32 = 5;
-/** Its backend was dead, and its entry was replaced. */
+/** Its backend was dead or its connection over, and its entry was replaced. */
 export const TRACK_REPLACED: u32 = 6;
 
 // ── Counters: one block per worker, all 64 bits wide ─────────────────────────────────────────────

@@ -78,7 +78,7 @@ function touchLines(first: usize, end: usize): void {
 
 /** Follows an entry if it is live. */
 function follow(packet: Packet, entry: usize): bool {
-  if (entry == 0 || !isLive(entry)) return false;
+  if (entry == 0 || !isLive(entry, packet.tcpFlags)) return false;
   packet.backend = <u16>backendOf(entry);
   packet.reason = <u8>REASON_HIT;
   packet.track = <u8>(lineOfEntry(entry) == packet.line ? TRACK_HIT : TRACK_HIT_AWAY);
@@ -103,7 +103,7 @@ function match(first: usize, end: usize): u32 {
     if (packet.reason != REASON_NONE) continue;
     if (misses != 0) {
       const entry = matchHome(packet.line, packet.key);
-      if (entry != 0 && isLive(entry)) continue;
+      if (entry != 0 && isLive(entry, packet.tcpFlags)) continue;
     }
     store<u32>(block + (misses << 2), <u32>at, WORKER_MISSES);
     misses++;
@@ -131,8 +131,8 @@ function consult(misses: u32): void {
 }
 
 /**
- * Of the matching entries of a flow, none of them live, the one that is there because its backend died. Expired ones
- * count as empty, so that it does not matter whether the sweep has been there.
+ * Of the matching entries of a flow, none of them live, the one that is not expired. Expired ones count as empty, so that
+ * it does not matter whether the sweep has been there.
  */
 function orphanOf(home: usize, away: usize): usize {
   if (home != 0 && !isExpired(home)) return home;

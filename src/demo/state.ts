@@ -1,5 +1,6 @@
 // What the demo shows, whichever way it runs.
 
+import { percent } from "../columns.ts";
 import { reasonCode, verdictOf } from "../dataplane/reasons.ts";
 
 export interface DemoBackend {
@@ -111,7 +112,7 @@ export function describeChange(
     changed++;
     if (name !== step.backend && after[slot] !== step.backend) others++;
   });
-  const percent = (slots: number) => `${((slots / before.length) * 100).toFixed(1)}%`;
+  const part = (slots: number) => percent(slots, before.length);
   const what = step.state === "draining" ? "taken out (it keeps its connections)" : "back";
-  return `${step.backend} ${what}: ${percent(changed)} of the table's slots changed, ${percent(others)} from one of the others to another`;
+  return `${step.backend} ${what}: ${part(changed)} of the table's slots changed, ${part(others)} from one of the others to another`;
 }

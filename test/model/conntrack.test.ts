@@ -84,9 +84,19 @@ test("states follow TCP flags", () => {
   assert.equal(lifetimes([SYN, ACK, FIN | ACK]), "1 closing");
   assert.equal(lifetimes([SYN, ACK, RST]), "1 closing");
   assert.equal(lifetimes([SYN, ACK, FIN | ACK, ACK]), "1 closing", "the last ACK");
-  assert.equal(lifetimes([SYN, ACK, FIN | ACK, SYN]), "0", "the ports used again");
+  assert.equal(lifetimes([SYN, ACK, FIN | ACK, SYN | RST]), "1 closing");
   assert.equal(lifetimes([SYN | FIN]), "1 closing");
   assert.equal(lifetimes([RST]), "1 closing");
+});
+
+test("ports that are used again begin a new flow in the old way", () => {
+  const table = conntrack();
+  for (const flags of [SYN, FIN | ACK]) table.insert(key(1), 9, flags);
+  table.hit(key(1), FIN | ACK);
+  assert.equal(table.hit(key(1), SYN), undefined);
+  assert.equal(table.insert(key(1), 7, SYN).track, layout.TRACK_REPLACED);
+  assert.equal(table.hit(key(1), ACK)?.backend, 7);
+  assert.equal(table.activeFlows(9), 0);
 });
 
 test("an entry of a backend that died is replaced where it is", () => {

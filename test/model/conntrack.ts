@@ -89,7 +89,7 @@ export class Conntrack {
   hit(key: bigint, tcpFlags: number | undefined): Track | undefined {
     for (const way of this.#ways(key)) {
       const entry = way.line[way.index];
-      if (!entry || !matches(entry, key, way) || !this.#isLive(entry)) continue;
+      if (!entry || !matches(entry, key, way) || !this.#isLive(entry, tcpFlags)) continue;
       if (tcpFlags !== undefined) entry.state = stateAfter(entry.state, tcpFlags);
       entry.age = this.#tick(entry.state);
       return { track: way.away ? TRACK_HIT_AWAY : TRACK_HIT, backend: entry.backend };
@@ -173,7 +173,8 @@ export class Conntrack {
     return this.#tick(entry.state) - entry.age > AGE_PER_TIMEOUT;
   }
 
-  #isLive(entry: Entry): boolean {
+  #isLive(entry: Entry, tcpFlags: number | undefined): boolean {
+    if (entry.state === "closing" && tcpFlags !== undefined && opens(tcpFlags)) return false;
     return !this.#isExpired(entry) && this.#isUsable(entry.backend);
   }
 }
@@ -196,9 +197,13 @@ function firstState(tcpFlags: number | undefined): FlowState {
 }
 
 /** The table "on a hit" of §3; the first row that applies. */
+/** SYN alone, of the flags that matter. */
+function opens(flags: number): boolean {
+  return (flags & (SYN | ACK | FIN | RST)) === SYN;
+}
+
 function stateAfter(before: FlowState, flags: number): FlowState {
   if (flags & (FIN | RST)) return "closing";
-  if (flags & SYN && !(flags & ACK)) return before === "closing" ? "new" : before;
   if (flags & ACK && !(flags & SYN)) return before === "new" ? "established" : before;
   return before;
 }
