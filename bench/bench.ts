@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { SuiteName } from "../src/commands/bench.ts";
 import { packageRoot } from "../src/lab/paths.ts";
-import { provenance } from "./machine.ts";
+import { processorTimes, provenance } from "./machine.ts";
 import { renderProvenance } from "./render.ts";
 import type { SuiteOptions } from "./suite.ts";
 
@@ -50,9 +50,8 @@ const RUN: Record<SuiteName, (options: SuiteOptions) => Promise<Measured>> = {
 
 /** @throws GuidewayError BENCH when what was measured is not what should have been */
 export async function bench(suites: readonly SuiteName[], { json, quick, out }: BenchOptions): Promise<void> {
-  const where = provenance();
+  const before = processorTimes();
   const results: Partial<Record<SuiteName, object>> = {};
-  if (!json) process.stdout.write(`${renderProvenance(where)}\n`);
   for (const suite of suites) {
     const say = (progress: string) => void process.stderr.write(`bench ${suite}: ${progress}\n`);
     if (suite === "nic" && suites.length > 1 && process.geteuid?.() !== 0) {
@@ -61,8 +60,10 @@ export async function bench(suites: readonly SuiteName[], { json, quick, out }: 
     }
     const { result, text } = await RUN[suite]({ quick, say });
     results[suite] = result;
-    if (!json) process.stdout.write(`\n${text}\n`);
+    if (!json) process.stdout.write(`${text}\n\n`);
   }
+  const where = provenance(before);
+  if (!json) process.stdout.write(`${renderProvenance(where)}\n`);
   // One suite's result stands by itself, several under their names.
   const all = { ...(suites.length === 1 ? results[suites[0]!] : results), ...where };
   const text = `${JSON.stringify(all, null, 2)}\n`;

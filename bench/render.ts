@@ -7,11 +7,15 @@ import type { MicroResult } from "./micro.ts";
 import type { NicResult } from "./nic.ts";
 import { median } from "./statistics.ts";
 
-export function renderProvenance({ machine, date, commit }: Provenance): string {
-  const { cpu, cores, memoryGiB, kernel, node, v8, load } = machine;
+/** Disturbance that makes numbers worthless. */
+const MUCH = 0.05;
+
+export function renderProvenance({ machine, date, commit, disturbance }: Provenance): string {
+  const { cpu, cores, memoryGiB, kernel, node, v8 } = machine;
   return (
     `${cpu}, ${cores} cores, ${memoryGiB} GiB, Linux ${kernel}, Node ${node} (V8 ${v8})\n` +
-    `${date}, commit ${commit ?? "unknown"}, load average ${load} before`
+    `${date}, commit ${commit ?? "unknown"}; others took ${percent(disturbance, 1)} of the processors meanwhile` +
+    (disturbance > MUCH ? ": measure again when it is quiet" : "")
   );
 }
 
