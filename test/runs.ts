@@ -8,6 +8,14 @@ export const runs = {
   model: long ? { cases: 2000, packets: 400 } : { cases: 60, packets: 200 },
   /** Steps of each sequence, and packets through threads. */
   frames: long ? { steps: 100_000, packets: 1_000_000 } : { steps: 10_000, packets: 20_000 },
+  /** Packets in few lines of the connection table. */
+  lines: long ? { packets: 1_000_000 } : { packets: 20_000 },
+  /** Flows that stay, and how often each has a packet in each test. */
+  flows: long ? { flows: 30_000, passes: 50 } : { flows: 3000, passes: 3 },
+  /** Tables that are swapped under load. */
+  publication: long ? { tables: 20_000 } : { tables: 1000 },
+  /** Packets of any bytes. */
+  hostile: long ? { packets: 1_000_000 } : { packets: 20_000 },
   /** Packets at wrong workers. */
   handoff: long ? { packets: 200_000 } : { packets: 4000 },
 };

@@ -6,13 +6,12 @@ import { suite, test } from "node:test";
 import fc from "fast-check";
 import { stringify } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
-import { trackName } from "../../src/dataplane/reasons.ts";
-import { OfflineEngine, type OfflineResult } from "../../src/io/offline.ts";
-import { Model, type Outcome } from "../model/model.ts";
+import { OfflineEngine } from "../../src/io/offline.ts";
+import { Model } from "../model/model.ts";
 import { type Config, offlineSetup } from "../model/setup.ts";
-import { decode } from "../packets/decode.ts";
 import { hostilePacket, type TimedPacket, traffic } from "../packets/hostile.ts";
 import { runs } from "../runs.ts";
+import { compare } from "./compare.ts";
 
 const backend = fc.record({ weight: fc.constantFrom(0, 1, 1, 2, 7), v6: fc.boolean() });
 const pool = fc.record({
@@ -70,36 +69,6 @@ const config: fc.Arbitrary<Config> = fc
 function stream(each: Config, packets: number): fc.Arbitrary<TimedPacket[]> {
   const setup = offlineSetup(each);
   return traffic(setup, hostilePacket(setup), packets);
-}
-
-function compare(
-  actual: OfflineResult,
-  expected: Outcome,
-  names: (id: number) => string | undefined,
-  packet: TimedPacket,
-): void {
-  const text = JSON.stringify({ at: packet.clockMs, in: decode(packet.bytes) }, null, 1);
-  assert.deepEqual(
-    {
-      verdict: actual.verdict,
-      reason: actual.reason,
-      service: actual.service,
-      backend: names(actual.backend),
-      tracked: actual.tracked,
-      track: actual.track,
-    },
-    {
-      verdict: expected.verdict,
-      reason: expected.reason,
-      service: expected.service,
-      backend: expected.backend,
-      tracked: expected.tracked,
-      track: trackName(expected.track),
-    },
-    text,
-  );
-  assert.deepEqual(actual.out && decode(actual.out), expected.out && decode(expected.out), text);
-  assert.deepEqual(actual.out, expected.out, text);
 }
 
 suite("engine and model agree", () => {

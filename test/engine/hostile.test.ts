@@ -1,0 +1,184 @@
+// Any bytes of any length: a verdict with a reason, no trap, and not a byte read or written beside the packet.
+//
+// Two engines get the same packets. Everything else in their frames, in front of a packet, behind it and all around,
+// is random and differs between the two; whoever reads it decides differently in one of them sooner or later.
+
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import fc from "fast-check";
+import { stringify } from "yaml";
+import { parseConfig } from "../../src/config/load.ts";
+import type { PacketRecord } from "../../src/dataplane/journal.ts";
+import { planArena } from "../../src/dataplane/plan.ts";
+import { reasons } from "../../src/dataplane/reasons.ts";
+import { random } from "../dataplane/random.ts";
+import { type Config, offlineSetup } from "../model/setup.ts";
+import { decode } from "../packets/decode.ts";
+import { hostilePacket } from "../packets/hostile.ts";
+import { runs } from "../runs.ts";
+import { anyConfig, Rig, type Sent } from "./rig.ts";
+
+const ROUND = 60;
+const POISON_BYTES = 1 << 20;
+const REASONS = new Set(reasons.values());
+
+/** Packets without end: those of the generator, and from them others with a few bytes changed, cut or prolonged. */
+function* packets(frameBytes: number, most: number, seed: number): Generator<Uint8Array> {
+  const setup = offlineSetup(anyConfig({ frames: { size: frameBytes } }) as Config);
+  const seeds = fc.sample(hostilePacket(setup), { seed, numRuns: Math.min(most, 2500) });
+  const capacity = frameBytes - 256;
+  const next = random(seed);
+  const below = (n: number) => Math.floor(next() * n);
+  for (let n = 0; n < most; n++) {
+    const bytes = seeds[n] ?? seeds[below(seeds.length)]!;
+    const length = below(8) > 0 ? bytes.length : below(4) > 0 ? below(100) : below(capacity + 1);
+    const packet = new Uint8Array(Math.min(length, capacity));
+    packet.set(bytes.subarray(0, packet.length));
+    // Most changes are where headers are; lengths and numbers are most interesting next to what they were.
+    for (let left = n < seeds.length ? 0 : below(5); left > 0 && packet.length > 0; left--) {
+      const at = below(Math.min(packet.length, below(10) > 0 ? 90 : capacity));
+      packet[at] = [below(256), packet[at]! + 1, packet[at]! - 1, 0, 255][below(5)]!;
+    }
+    yield packet;
+  }
+}
+
+/** As few frames as it takes for the last one to end with the memory: what reads behind it traps. */
+function framesToTheEnd(frameBytes: number): number {
+  for (let count = 64; ; count++) {
+    const { config } = parseConfig(
+      stringify(anyConfig({ frames: { size: frameBytes, count } })),
+      "hostile.yaml",
+    );
+    const { regions, bytes } = planArena(config, { queues: 1, workers: 1, journalRecords: 2048 });
+    if (regions.frames.offset + regions.frames.bytes === bytes) return count;
+  }
+}
+
+interface Fate {
+  record: Omit<PacketRecord, "worker" | "frame" | "line">;
+  out: Uint8Array | undefined;
+}
+
+/** An engine whose frames are full of one kind of poison. */
+class Poisoned {
+  readonly #rig: Rig;
+  readonly #poison = new Uint8Array(POISON_BYTES);
+  readonly #next: () => number;
+  readonly #frameBytes: number;
+
+  constructor(frameBytes: number, seed: number) {
+    const count = framesToTheEnd(frameBytes);
+    this.#rig = new Rig(anyConfig({ frames: { size: frameBytes, count } }));
+    this.#frameBytes = frameBytes;
+    this.#next = random(seed);
+    for (let i = 0; i < POISON_BYTES; i++) this.#poison[i] = this.#next() * 256;
+    const { frames } = this.#rig.engine.arena.plan.regions;
+    for (let at = 0; at < frames.bytes; at += frameBytes) this.#fill(at);
+  }
+
+  #fill(frame: number): void {
+    const from = Math.floor(this.#next() * (POISON_BYTES - this.#frameBytes));
+    this.#frame(frame).set(this.#poison.subarray(from, from + this.#frameBytes));
+  }
+
+  #frame(frame: number): Uint8Array {
+    const at = this.#rig.engine.arena.plan.regions.frames.offset + frame;
+    return this.#rig.engine.arena.u8.subarray(at, at + this.#frameBytes);
+  }
+
+  /** Processes a round of packets, and checks that nothing was written where it must not be. */
+  process(round: readonly Uint8Array[], clockMs: number): Fate[] {
+    const rig = this.#rig;
+    const [queue] = rig.queues;
+    const before = new Map<number, Uint8Array>();
+    const frames = round.map((bytes) => {
+      const frame = queue!.takeFrame()!;
+      this.#fill(frame);
+      rig.engine.arena.u8.set(bytes, queue!.address(frame));
+      before.set(frame, this.#frame(frame).slice());
+      queue!.deliver(0, frame, bytes.length);
+      return frame;
+    });
+    rig.clockMs = clockMs;
+    rig.run(0);
+    const records = new Map(
+      rig.records().map(({ worker: _w, frame, line: _l, ...record }) => [frame, record]),
+    );
+    const sent = new Map(rig.collect().map((each) => [each.frame, each]));
+    rig.settle();
+    return frames.map((frame, i) => {
+      const leaves = sent.get(frame);
+      this.#checkWritten(frame, before.get(frame)!, round[i]!, leaves);
+      return { record: records.get(frame)!, out: leaves?.bytes };
+    });
+  }
+
+  #checkWritten(frame: number, before: Uint8Array, bytes: Uint8Array, sent: Sent | undefined): void {
+    const now = this.#frame(frame);
+    // What does not leave stays as it came; what leaves may be rewritten from its new start to where it ended.
+    const from = sent ? Math.min(256, sent.offset) : before.length;
+    const to = sent ? Math.max(256 + bytes.length, sent.offset + sent.bytes.length) : before.length;
+    assert.equal(
+      Buffer.compare(now.subarray(0, from), before.subarray(0, from)),
+      0,
+      "in front of the packet",
+    );
+    assert.equal(Buffer.compare(now.subarray(to), before.subarray(to)), 0, "behind the packet");
+  }
+
+  get traps(): number {
+    return this.#rig.statistics.workers()[0]!.traps;
+  }
+}
+
+suite("hostile packets", () => {
+  const { packets: most } = runs.hostile;
+  for (const frameBytes of [2048, 4096]) {
+    test(`${most / 2} packets, frames of ${frameBytes} bytes`, () => {
+      const engines = [new Poisoned(frameBytes, 1), new Poisoned(frameBytes, 2)] as const;
+      const seen = new Map<string, number>();
+      let clockMs = 1;
+      let round: Uint8Array[] = [];
+      let lengths = 0;
+      const compare = () => {
+        clockMs += 300;
+        const [first, second] = engines.map((engine) => engine.process(round, clockMs)) as [Fate[], Fate[]];
+        for (const [i, bytes] of round.entries()) {
+          const { record, out } = first[i]!;
+          assert.ok(REASONS.has(record?.reason), `no reason for ${decode(bytes)}`);
+          assert.deepEqual(second[i]!.record, record, decode(bytes).join("\n"));
+          assert.deepEqual(second[i]!.out, out, decode(bytes).join("\n"));
+          assert.equal(out !== undefined, record.verdict === "forward" || record.verdict === "reply");
+          seen.set(record.reason, (seen.get(record.reason) ?? 0) + 1);
+          lengths = Math.max(lengths, bytes.length);
+        }
+        round = [];
+      };
+      for (const bytes of packets(frameBytes, most / 2, frameBytes)) {
+        round.push(bytes);
+        if (round.length === ROUND) compare();
+      }
+      compare();
+      assert.deepEqual(
+        engines.map(({ traps }) => traps),
+        [0, 0],
+      );
+      assert.equal(lengths, frameBytes - 256, "the longest packet fills its frame");
+      console.log(`# ${most / 2} packets:`, Object.fromEntries(seen));
+      for (const reason of [
+        "hit",
+        "new",
+        "echo",
+        "not-vip",
+        "truncated",
+        "bad-header",
+        "bad-length",
+        "too-big",
+        "fragment",
+      ]) {
+        assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
+      }
+    });
+  }
+});
