@@ -2,6 +2,7 @@
 // a binary that was compiled from another layout.
 
 export * from "./layout";
+export { touched } from "./pipeline";
 export { abandon, pending } from "./ports";
 export * from "./reasons";
 export { serviceHash } from "./services";

@@ -29,9 +29,6 @@ import * as tcp from "./wire/tcp";
 import * as udp from "./wire/udp";
 import * as vlan from "./wire/vlan";
 
-/** A packet goes to the connection table only with this reason; every other one is final. */
-export const TO_TRACK: u32 = REASON_NONE;
-
 /** Fills in a packet whose start and length are known. @returns REASON_NONE for a flow of a VIP */
 export function parse(packet: Packet): u32 {
   const frame: usize = packet.start;

@@ -10,7 +10,7 @@ import { add, countBackend, countReason, countVip } from "./counters";
 import { freeCount, setFreeCount, writeFree } from "./frames";
 import { shardOf } from "./hash";
 import { kick } from "./host";
-import { batch, block, frameBytes, frames, journal, packetAt, portAt, portCount, self } from "./instance";
+import { batch, block, frameBytes, frames, journal, packetAt, portAt, portCount } from "./instance";
 import { record } from "./journal";
 import {
   BATCH,

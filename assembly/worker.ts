@@ -10,7 +10,7 @@
 import { setClock } from "./clock";
 import { add } from "./counters";
 import { lean, recycle, wakeFill } from "./frames";
-import { attach as bind, block, self } from "./instance";
+import { attach as bind, block } from "./instance";
 import {
   COUNTER_BATCHES,
   COUNTER_BUSY_NS,

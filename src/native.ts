@@ -5,13 +5,7 @@ import type * as addon from "../build/native.d.ts";
 import { GuidewayError } from "./errors.ts";
 
 export type Native = typeof addon;
-export type {
-  Capabilities,
-  Ring as NativeRing,
-  Socket,
-  SocketStatistics,
-  XdpProgram,
-} from "../build/native.d.ts";
+export type { Socket, SocketStatistics, XdpProgram } from "../build/native.d.ts";
 
 const require = createRequire(import.meta.url);
 

@@ -34,11 +34,6 @@ export function describeRing(arena: Arena, at: number, ring: Ring): void {
   arena.setWord(at + L.RING_MASK, ring.mask);
 }
 
-/** Descriptors in a ring. */
-export function ringLevel(arena: Arena, ring: Ring): number {
-  return (arena.word(ring.producer) - arena.word(ring.consumer)) >>> 0;
-}
-
 /** Hands out the rings region. */
 export class RingAllocator {
   #next: number;
