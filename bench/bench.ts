@@ -2,11 +2,10 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { SuiteName } from "../src/commands/bench.ts";
 import { packageRoot } from "../src/lab/paths.ts";
 import { processorTimes, provenance } from "./machine.ts";
 import { renderProvenance } from "./render.ts";
-import type { SuiteOptions } from "./suite.ts";
+import type { SuiteName, SuiteOptions } from "./suite.ts";
 
 export interface BenchOptions {
   json: boolean;

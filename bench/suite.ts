@@ -1,4 +1,7 @@
-// What a suite is told.
+// The suites by name, and what each is told.
+
+export const SUITES = ["engine", "nic", "hash", "table"] as const;
+export type SuiteName = (typeof SUITES)[number];
 
 /** Tells the user, on stderr, what it does. */
 export type Say = (progress: string) => void;

@@ -4,9 +4,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import type { Ring } from "../../src/dataplane/rings.ts";
 import { GuidewayError } from "../../src/errors.ts";
 import { packageRoot } from "../../src/lab/paths.ts";
-import type { NativeRing } from "../../src/native.ts";
 import type { Say } from "../suite.ts";
 
 const BUILD_MS = 600_000;
@@ -15,10 +15,10 @@ const BUILD_MS = 600_000;
 export interface SocketRings {
   fd: number;
   mode: "zero-copy" | "copy";
-  rx: NativeRing;
-  tx: NativeRing;
-  fill: NativeRing;
-  completion: NativeRing;
+  rx: Ring;
+  tx: Ring;
+  fill: Ring;
+  completion: Ring;
 }
 
 export interface Frames {

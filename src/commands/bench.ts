@@ -1,7 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-
-const SUITES = ["engine", "nic", "hash", "table"] as const;
-export type SuiteName = (typeof SUITES)[number];
+import { SUITES, type SuiteName } from "../../bench/suite.ts";
 
 /** `guideway bench`: how fast it is on this machine. */
 export function register(program: Command): void {
