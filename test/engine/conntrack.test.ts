@@ -125,25 +125,29 @@ suite("connection table: exactness", () => {
     });
   }
 
-  test("two flows with the same entry in the same line, one of them away from home", async () => {
-    const [one, other] = twins(TCP, "entry next door");
-    const fillers = flowsAt(TCP, [homeOf(other.key)], 7);
-    const table = new Crowd();
-    await table.only(1).tracks(fillers);
-    assert.deepEqual(await table.only(2).tracks([one]), ["inserted 2"]);
-    assert.deepEqual(await table.only(3).tracks([other]), ["inserted-away 3"]);
-    const line = entries(table.engine.engine.arena).filter(({ place }) => place === homeOf(one.key));
-    assert.deepEqual(
-      line.map(({ away, backend }) => ({ away, backend })),
-      [
-        { away: false, backend: 2 },
-        { away: true, backend: 3 },
-      ],
-    );
-    assert.equal(line[0]!.signature, line[1]!.signature);
-    assert.equal(line[0]!.fingerprint, line[1]!.fingerprint);
-    assert.deepEqual(await table.only(4).tracks([one, other], "A"), ["hit 2", "hit-away 3"]);
-  });
+  for (const first of ["the one at home", "the one away"]) {
+    test(`two flows with the same entry in the same line, one of them away from home: ${first} is first`, async () => {
+      const [home, away] = twins(TCP, "entry next door");
+      const fillers = flowsAt(TCP, [homeOf(away.key)], 7);
+      const table = new Crowd();
+      await table.only(1).tracks(fillers);
+      const steps = [
+        [home, 2, "inserted 2"],
+        [away, 3, "inserted-away 3"],
+      ] as const;
+      for (const [flow, backend, track] of first === "the one away" ? steps.toReversed() : steps) {
+        assert.deepEqual(await table.only(backend).tracks([flow]), [track]);
+      }
+      const line = entries(table.engine.engine.arena).filter(({ place }) => place === homeOf(home.key));
+      assert.deepEqual(
+        line.map(({ away }) => away),
+        first === "the one away" ? [true, false] : [false, true],
+      );
+      assert.equal(line[0]!.signature, line[1]!.signature);
+      assert.equal(line[0]!.fingerprint, line[1]!.fingerprint);
+      assert.deepEqual(await table.only(4).tracks([home, away], "A"), ["hit 2", "hit-away 3"]);
+    });
+  }
 
   test("14 flows of one home: seven at home, seven next door, each found with its own backend", async () => {
     const flows = neighbours().home.slice(0, 14);

@@ -151,6 +151,30 @@ suite("hand-off", () => {
     assert.ok(rig.statistics.workers().every(({ handed, parks }) => handed > 0 && parks > 0));
   });
 
+  test("a sleeping owner is woken for what it is handed", async () => {
+    const rig = new Rig(anyConfig(), { workers: 2 });
+    const pool = rig.start({ spinUs: 0 });
+    const waitsMs: number[] = [];
+    try {
+      for (let n = 0; waitsMs.length < 21; n++) {
+        if (rig.owner(syn(n)) !== 1) continue;
+        while (!rig.statistics.workers()[1]!.parked) await new Promise(setImmediate);
+        const from = performance.now();
+        rig.deliver(0, syn(n));
+        while (rig.collect().length === 0) {
+          assert.ok(performance.now() - from < 5000, "it leaves at last");
+          await new Promise(setImmediate);
+        }
+        waitsMs.push(performance.now() - from);
+      }
+    } finally {
+      await pool.stop();
+    }
+    // By itself it wakes up ten times a second.
+    const median = waitsMs.sort((a, b) => a - b)[10]!;
+    assert.ok(median < 25, `${waitsMs.map(Math.round)} ms`);
+  });
+
   test("a full ring drops what does not fit as handoff-full, and keeps the rest", () => {
     const rig = new Rig(anyConfig(), { workers: 2 });
     const frames: number[] = [];

@@ -212,6 +212,22 @@ suite("publication", () => {
     assert.equal(publication.reclaim(), 0, "parked");
   });
 
+  test("the new table is in its cell before the epoch tells of it", () => {
+    const publisher = new Publisher();
+    const { arena, directory } = publisher.rig.engine;
+    const cell = directory.poolRecord("a") + L.POOL_TABLE;
+    const before = arena.word(cell);
+    const seen: number[] = [];
+    const setWord = arena.setWord.bind(arena);
+    arena.setWord = (address, value) => {
+      if (address === L.HEADER_EPOCH) seen.push(arena.word(cell));
+      setWord(address, value);
+    };
+    publisher.publish();
+    assert.notEqual(arena.word(cell), before);
+    assert.deepEqual(seen, [arena.word(cell)]);
+  });
+
   test("the epoch comes around, past the value that means offline", () => {
     const publisher = new Publisher();
     const { rig } = publisher;
