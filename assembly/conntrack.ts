@@ -5,6 +5,7 @@
 // Every function here is called by the owner of the shard only.
 
 import { allTicks, tickOf } from "./clock";
+import { add } from "./counters";
 import { fingerprintOf, signatureOf } from "./hash";
 import { backends, counters } from "./instance";
 import {
@@ -247,7 +248,7 @@ export function insert(
       if (entry == 0) {
         entry = victim(line);
         track = TRACK_EVICTED;
-        store<u64>(counters, load<u64>(counters, COUNTER_EVICTED) + 1, COUNTER_EVICTED);
+        add(COUNTER_EVICTED, 1);
       }
     }
   }

@@ -1,6 +1,7 @@
 // Entry of the data plane. The layout's constants are exported as globals, so that the controller can refuse
 // a binary that was compiled from another layout.
 
+export { lean } from "./frames";
 export * from "./layout";
 export { touched } from "./pipeline";
 export { abandon, pending } from "./ports";

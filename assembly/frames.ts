@@ -20,6 +20,7 @@ import {
   INTENT_DRAIN,
   INTENT_FILL,
   INTENT_NONE,
+  NO_SOCKET,
   RING_NEED_WAKEUP,
   WORKER_FREE_COUNT,
 } from "./layout";
@@ -72,6 +73,28 @@ function fill(queue: Queue, count: u32): void {
   publish(ring, from + count);
   setFreeCount(free - count);
   queue.intend(INTENT_NONE, 0, 0, 0);
+}
+
+/**
+ * Ends what this worker began at the queues it holds, and lets them go: after it was interrupted in recycle(). The intent says
+ * what was under way, the ring's index whether it had been shown.
+ */
+export function releaseLocks(): void {
+  for (let i: u32 = 0; i < queueCount; i++) {
+    const queue = queueAt(i);
+    if (!queue.isHeldBy(self)) continue;
+    const free = queue.intendedFree;
+    const count = queue.intendedCount;
+    if (queue.intent == INTENT_DRAIN) {
+      const shown = consumerIndex(queue.completion) != queue.intendedIndex;
+      setFreeCount(shown ? free + count : free);
+    } else if (queue.intent == INTENT_FILL) {
+      const shown = producerIndex(queue.fill) != queue.intendedIndex;
+      setFreeCount(shown ? free - count : free);
+    }
+    queue.intend(INTENT_NONE, 0, 0, 0);
+    queue.unlock();
+  }
 }
 
 /** The queue whose FILL ring holds fewest frames. */
@@ -129,7 +152,7 @@ export function lean(): bool {
 export function wakeFill(): void {
   for (let i: u32 = 0; i < portCount; i++) {
     const port = portAt(i);
-    if (port.queue == 0 || port.socket == 0xffffffff) continue;
+    if (port.queue == 0 || port.socket == NO_SOCKET) continue;
     const flags = changetype<Queue>(port.queue).fill.flags;
     if (atomic.load<u32>(flags) & RING_NEED_WAKEUP) wake(port.socket);
   }

@@ -9,7 +9,8 @@
 import { secret0, secret1, seed, shardLines } from "./instance";
 import { SHARDS } from "./layout";
 
-const C: u64 = 0x0e9846af9b1a615d;
+/** Odd, so that multiplying by it can be undone. */
+export const C: u64 = 0x0e9846af9b1a615d;
 
 /** Bijective mixer, keyed by the first word of the secret. */
 function mix(k: u64): u64 {

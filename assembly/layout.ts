@@ -108,8 +108,6 @@ export const INTERFACE_BYTES: u32 = LINE;
 export const INTERFACE_MAC: u32 = 0;
 /** Most bytes of an IP packet that the interface sends. */
 export const INTERFACE_MTU: u32 = 8;
-/** The kernel's ifindex; 0 for an interface that exists in memory only. */
-export const INTERFACE_INDEX: u32 = 12;
 
 // ── Pools: the cells through which lookup tables are published ───────────────────────────────────
 
@@ -121,12 +119,8 @@ export const POOL_TABLE: u32 = 0;
 
 /** Number of slots; 0 when the pool has no usable backend. */
 export const TABLE_SIZE: u32 = 0;
-export const TABLE_ALGORITHM: u32 = 4;
 /** Backend ids, 16 bits per slot. */
 export const TABLE_SLOTS: u32 = LINE;
-
-/** Slot = high word of (flow hash × size). */
-export const ALGORITHM_MAGLEV: u32 = 0;
 
 // ── Services: a block of the table heap, immutable once published ────────────────────────────────
 //
@@ -138,7 +132,6 @@ export const ALGORITHM_MAGLEV: u32 = 0;
 export const SERVICES_MASK: u32 = 0;
 /** Offset of the VIP records from the block's start. */
 export const SERVICES_VIPS: u32 = 4;
-export const SERVICES_VIP_COUNT: u32 = 8;
 export const SERVICES_SLOTS: u32 = LINE;
 
 export const SERVICE_BYTES: u32 = 32;
@@ -247,11 +240,11 @@ export const INTENT_FILL: u32 = 2;
 export const WORKER_BYTES: u32 = PAGE * 5;
 /** Line 0. Writer: controller, before the worker starts. */
 export const WORKER_PORT_COUNT: u32 = 0;
-/** Port by which each interface is reached: one byte per interface, 255 for none. */
+/** Port by which each interface is reached: one byte per interface, NO_PORT for none. */
 export const WORKER_EGRESS: u32 = 16;
 /** Line 1. Writer: the worker. The epoch that it has seen, or WORKER_OFFLINE while it is parked or gone. */
 export const WORKER_EPOCH: u32 = LINE;
-/** Passes of its loop so far, for the controller's heartbeat check. */
+/** Passes of its loop so far: a worker that is not parked and does not count is stuck. */
 export const WORKER_HEARTBEAT: u32 = LINE + 4;
 /** Frames on its free list. */
 export const WORKER_FREE_COUNT: u32 = LINE + 8;
@@ -282,10 +275,13 @@ export const PORT_RX: u32 = 0;
 export const PORT_TX: u32 = 20;
 /** Address of the queue record that frames of this port belong to; 0 for a hand-off ring. */
 export const PORT_QUEUE: u32 = 40;
-/** Socket to kick after a push, or 0xffffffff. */
+/** Socket to kick after a push, or NO_SOCKET. */
 export const PORT_SOCKET: u32 = 44;
-/** Index of the interface; 255 for a hand-off ring. */
+/** Index of the interface; NO_INTERFACE for a hand-off ring. */
 export const PORT_INTERFACE: u32 = 48;
+export const NO_SOCKET: u32 = 0xffffffff;
+export const NO_INTERFACE: u32 = 255;
+export const NO_PORT: u32 = 255;
 /** Second line. Writer: the worker. TX producer while a batch is pushed, and the consumer as last read. */
 export const PORT_TX_PENDING: u32 = LINE;
 export const PORT_TX_SEEN: u32 = LINE + 4;
@@ -325,6 +321,8 @@ export const PACKET_REASON: u32 = 43;
 export const PACKET_TRACK: u32 = 44;
 /** Port by which it came. */
 export const PACKET_PORT: u32 = 45;
+/** Set in what steer() returns when the packet has a shard. */
+export const STEERED: u32 = 256;
 /** Frame it lies in, as an offset into the frames region: stays when the packet's start moves. */
 export const PACKET_FRAME: u32 = 48;
 

@@ -7,7 +7,7 @@
 //   abandon  after a trap in between: nothing of the batch was shown, its frames go to the free list
 
 import { add, countBackend, countReason, countVip } from "./counters";
-import { freeCount, setFreeCount, writeFree } from "./frames";
+import { freeCount, releaseLocks, setFreeCount, writeFree } from "./frames";
 import { shardOf } from "./hash";
 import { kick } from "./host";
 import { batch, block, frameBytes, frames, journal, packetAt, portAt, portCount } from "./instance";
@@ -23,6 +23,7 @@ import {
   HANDOFF_ENTRIES,
   HEADER_SHARD_OWNERS,
   MEMORY_RING_PRODUCER,
+  NO_SOCKET,
   PACKET_BYTES,
   RING_NEED_WAKEUP,
   WORKER_HANDOFF,
@@ -50,8 +51,6 @@ import {
   pushBlock,
   release,
 } from "./ring";
-
-const NO_SOCKET: u32 = 0xffffffff;
 
 let nextPort: u32 = 0;
 /** Frames freed by the batch in hand; they join the free list at commit. */
@@ -268,6 +267,7 @@ export function abandon(): void {
   setFreeCount(freeCount() + freed);
   freed = 0;
   store<u32>(block, 0, WORKER_IN_HAND);
+  releaseLocks();
   add(COUNTER_TRAPS, 1);
   add(COUNTER_REASONS + (REASON_TRAPPED << 3), count);
 }

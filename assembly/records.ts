@@ -111,7 +111,7 @@ if (offsetof<Ring>("descriptors") != RING_DESCRIPTORS) ERROR("RING_DESCRIPTORS")
 if (offsetof<Ring>("mask") != RING_MASK) ERROR("RING_MASK");
 if (offsetof<Ring>() != RING_BYTES) ERROR("RING_BYTES");
 
-/** A port of the worker; its two rings are reached by rx() and tx(). */
+/** A port of the worker; its two rings are rx and tx. */
 @unmanaged
 export class Port {
   private r0: u32;
@@ -161,8 +161,23 @@ export class Queue {
     const lock = changetype<usize>(this) + QUEUE_LOCK;
     return atomic.load<u32>(lock) == 0 && atomic.cmpxchg<u32>(lock, 0, worker + 1) == 0;
   }
+  isHeldBy(worker: u32): bool {
+    return atomic.load<u32>(changetype<usize>(this) + QUEUE_LOCK) == worker + 1;
+  }
   unlock(): void {
     atomic.store<u32>(changetype<usize>(this) + QUEUE_LOCK, 0);
+  }
+  get intent(): u32 {
+    return atomic.load<u32>(changetype<usize>(this) + QUEUE_INTENT);
+  }
+  get intendedIndex(): u32 {
+    return load<u32>(changetype<usize>(this), QUEUE_INTENT_INDEX);
+  }
+  get intendedFree(): u32 {
+    return load<u32>(changetype<usize>(this), QUEUE_INTENT_FREE);
+  }
+  get intendedCount(): u32 {
+    return load<u32>(changetype<usize>(this), QUEUE_INTENT_COUNT);
   }
   /** Written before frames move, so that whoever breaks a dead holder's lock knows what to undo. */
   intend(intent: u32, index: u32, free: u32, count: u32): void {

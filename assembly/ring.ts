@@ -2,7 +2,7 @@
 //
 //   role      may call
 //   consumer  available, …read descriptors…, release
-//   producer  space, …write descriptors…, publish
+//   producer  occupied, …write descriptors…, publish
 //
 // Indices run freely modulo 2^32; a descriptor's place is index & mask. The other end may be the kernel, the
 // controller or another worker: the loads and stores of the indices are what orders the descriptors
@@ -32,7 +32,9 @@ export function producerIndex(ring: Ring): u32 {
 
 /** Producer: how many descriptors the other end has not taken yet. */
 export function occupied(ring: Ring): u32 {
-  return load<u32>(ring.producer) - atomic.load<u32>(ring.consumer);
+  // The consumer first: it is never ahead of a producer that is read later, whoever moves either meanwhile.
+  const consumer = atomic.load<u32>(ring.consumer);
+  return atomic.load<u32>(ring.producer) - consumer;
 }
 
 /** Consumer: gives the descriptors before `index` back. */
@@ -58,7 +60,7 @@ export function frameSlot(descriptors: usize, mask: u32, index: u32): usize {
 // Rings of our own, by the address of their block: a producer index on the first line, a consumer index on
 // the second, descriptors from the fourth on.
 
-/** Producer of a ring of our own with `entries` packet descriptors: writes one, shown by `publishBlock`. False when full. */
+/** Producer of a ring of our own with `entries` packet descriptors: writes one, shown when the producer index is stored. False when full. */
 export function pushBlock(block: usize, entries: u32, index: u32, address: u32, length: u32): bool {
   if (index - atomic.load<u32>(block + MEMORY_RING_CONSUMER) >= entries) return false;
   const slot = packetSlot(block + MEMORY_RING_DESCRIPTORS, entries - 1, index);

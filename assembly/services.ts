@@ -1,7 +1,7 @@
 // Lookup of a service by (address, protocol, port): a small open-addressing hash table that the controller
 // builds and publishes as one block (see layout.ts).
 
-import { fold } from "./hash";
+import { C, fold } from "./hash";
 import {
   HEADER_SERVICES,
   SERVICE_BYTES,
@@ -14,8 +14,6 @@ import {
   SERVICES_VIPS,
   VIP_BYTES,
 } from "./layout";
-
-const C: u64 = 0x0e9846af9b1a615d;
 
 /** The published block, as read at the start of the batch. */
 let services: usize = 0;

@@ -2,15 +2,12 @@
 
 import { flowKey4, flowKey6, shardOf } from "./hash";
 import { block } from "./instance";
-import { PACKET_BYTES, WORKER_BATCH } from "./layout";
+import { PACKET_BYTES, STEERED, WORKER_BATCH } from "./layout";
 import { classify } from "./pipeline";
 import { Packet } from "./records";
 import { refreshServices } from "./services";
 import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
-
-/** Set in the result when the packet has a shard. */
-const STEERED: u32 = 0x100;
 
 /** @returns STEERED | shard for a packet of a VIP, else 0 */
 export function steer(start: u32, length: u32): u32 {

@@ -4,7 +4,8 @@
 
 import { beforeMs, nowMs, timeoutMs } from "./clock";
 import { backendOf, isExpired, remove, stateOf } from "./conntrack";
-import { counters, lineAt, self, shardLines } from "./instance";
+import { add } from "./counters";
+import { lineAt, self, shardLines } from "./instance";
 import {
   AGE_PER_TIMEOUT,
   COUNTER_EXPIRED,
@@ -31,10 +32,6 @@ function ownedLines(): u32 {
   let owned: u32 = 0;
   for (let i: u32 = 0; i < SHARDS; i++) owned += u32(owns(i));
   return owned * shardLines;
-}
-
-function add(counter: u32, by: u64): void {
-  store<u64>(counters + counter, load<u64>(counters + counter) + by);
 }
 
 /** Empties the ways of a line that are expired, or whose state's bit is set in `states`. */

@@ -9,7 +9,7 @@
 
 import { setClock } from "./clock";
 import { add } from "./counters";
-import { lean, recycle, wakeFill } from "./frames";
+import { recycle, wakeFill } from "./frames";
 import { attach as bind, block } from "./instance";
 import {
   COUNTER_BATCHES,
@@ -68,15 +68,16 @@ export function run(clockMs: f64, passes: u32): u32 {
   }
   if (batches != 0) add(COUNTER_BATCHES, batches);
   else recycle();
+  kickAgain();
   wakeFill();
   store<u32>(block, load<u32>(block, WORKER_HEARTBEAT) + 1, WORKER_HEARTBEAT);
   return total;
 }
 
-/** @returns whether the worker may sleep: its frames are back, nothing waits to be sent, no FILL ring runs dry */
+/** @returns whether the worker's frames are back, and nothing waits to be sent */
 export function settle(): bool {
   const waiting = kickAgain();
-  return recycle() && !waiting && !lean();
+  return recycle() && !waiting;
 }
 
 export function park(): void {

@@ -5,7 +5,18 @@ import type * as addon from "../build/native.d.ts";
 import { GuidewayError } from "./errors.ts";
 
 export type Native = typeof addon;
-export type { Socket, SocketStatistics, XdpProgram } from "../build/native.d.ts";
+export type { Socket, SocketOptions, SocketStatistics, XdpProgram } from "../build/native.d.ts";
+
+/** Passes on what the addon refuses: its messages say what is missing and what to do. */
+export function asking<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (cause) {
+    const { code, message } = cause as { code?: unknown; message?: string };
+    if (typeof code !== "string" || cause instanceof GuidewayError) throw cause;
+    throw new GuidewayError(code, message ?? code, { cause });
+  }
+}
 
 const require = createRequire(import.meta.url);
 

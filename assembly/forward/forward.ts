@@ -2,13 +2,18 @@
 // address it to the next hop. A mode is a module here and a line in encapsulate().
 
 import { backends, block, interfaces, portAt } from "../instance";
-import { BACKEND_BYTES, FORWARD_GRE, INTERFACE_BYTES, INTERFACE_MTU, WORKER_EGRESS } from "../layout";
+import {
+  BACKEND_BYTES,
+  FORWARD_GRE,
+  INTERFACE_BYTES,
+  INTERFACE_MTU,
+  NO_PORT,
+  WORKER_EGRESS,
+} from "../layout";
 import { REASON_NONE, REASON_UNRESOLVED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { forwardGre } from "./gre";
 import { forwardL2 } from "./l2";
-
-const NO_PORT: u32 = 255;
 
 function encapsulate(packet: Packet, backend: Backend, mtu: u32): u32 {
   const vip = changetype<Vip>(packet.vip);

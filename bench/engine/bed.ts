@@ -45,7 +45,7 @@ export class Bed {
     this.engine = new Engine(configOf(scenario), { queues: 1, workers: 1 }, SECRET);
     const { directory, arena, config } = this.engine;
     this.hugePages = adviseHugePages(arena);
-    directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU, ifindex: 0 });
+    directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU });
     for (const backend of directory.backends) {
       if (backend) directory.setNextHop(backend.id, { mac: macBytes(backend.config.mac!), interface: 0 });
     }

@@ -33,7 +33,8 @@ struct interface {
 	__u32 base;
 	/** Its own address: frames for others, which a segment may flood, are not ours. */
 	__u8 mac[ETH_ALEN];
-	__u8 padding[2];
+	/** Sockets of queues from here on are another interface's. */
+	__u16 queues;
 };
 
 /** By ifindex. */
@@ -80,7 +81,7 @@ int steer(struct xdp_md *ctx)
 		return XDP_PASS;
 	struct shard_owners *owner = bpf_map_lookup_elem(&owners, &zero);
 	struct interface *interface = bpf_map_lookup_elem(&interfaces, &ifindex);
-	if (!owner || !interface || !is_for(ctx, interface->mac))
+	if (!owner || !interface || ctx->rx_queue_index >= interface->queues || !is_for(ctx, interface->mac))
 		return XDP_PASS;
 	__u32 worker = owner->worker[key & (SHARDS - 1)];
 	return bpf_redirect_map(&sockets, interface->base + ctx->rx_queue_index * MAX_WORKERS + worker, XDP_PASS);

@@ -30,7 +30,7 @@ use crate::{
 
 const SERVICE_KEY_BYTES: usize = SERVICE_NUMBER as usize;
 const SECRET_WORDS: usize = 4;
-/// `struct interface` of the program: base u32, MAC address of six bytes, two of padding.
+/// `struct interface` of the program: base u32, MAC address of six bytes, queues u16.
 const INTERFACE_VALUE_BYTES: usize = 12;
 const MOST_LOAD_ATTEMPTS: u32 = 20;
 
@@ -220,13 +220,14 @@ impl XdpProgram {
     /// address, six bytes, packets must have for destination. All others are passed: on a segment that
     /// floods, a packet for the neighbour would be sent round in circles.
     #[napi]
-    pub fn set_interface(&mut self, ifindex: u32, base: u32, mac: &[u8]) -> Result<()> {
+    pub fn set_interface(&mut self, ifindex: u32, base: u32, queues: u16, mac: &[u8]) -> Result<()> {
         let mac: [u8; 6] = mac
             .try_into()
             .map_err(|_| argument("mac", format_args!("{} bytes", mac.len()), "6 bytes"))?;
         let mut value = [0; INTERFACE_VALUE_BYTES];
         value[..4].copy_from_slice(&base.to_ne_bytes());
         value[4..10].copy_from_slice(&mac);
+        value[10..].copy_from_slice(&queues.to_ne_bytes());
         self.interfaces
             .insert(ifindex, value, 0)
             .map_err(|error| map_refused("adding an interface", &error))

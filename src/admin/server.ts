@@ -1,7 +1,7 @@
 // The admin socket: HTTP and JSON on a unix socket, for the commands that operate a running machine.
 // Paths carry a version; errors are {"error": {"code", "message"}}.
 
-import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { lstatSync, mkdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import fastify, { type FastifyInstance } from "fastify";
@@ -11,38 +11,50 @@ import { GuidewayError } from "../errors.ts";
 
 const backendState = z.strictObject({ state: z.enum(["active", "draining", "dead"]) });
 
-/** Whether somebody answers on a unix socket. */
-function answers(path: string): Promise<boolean> {
+/** Error code of a connection to a unix socket; undefined when somebody answers. */
+function knock(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.on("connect", () => {
       socket.destroy();
-      resolve(true);
+      resolve(undefined);
     });
-    socket.on("error", () => resolve(false));
+    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "UNKNOWN"));
   });
 }
 
 /** Makes the path free: a socket that a killed process left behind goes. @throws GuidewayError ADMIN_SOCKET */
 async function clear(path: string): Promise<void> {
   mkdirSync(dirname(path), { recursive: true });
-  if (!existsSync(path)) return;
-  if (await answers(path)) {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (!found) return;
+  if (!found.isSocket()) {
+    throw new GuidewayError(
+      "ADMIN_SOCKET",
+      `admin.socket: ${path} exists and is no socket; name another path`,
+    );
+  }
+  const code = await knock(path);
+  if (code === "ECONNREFUSED") {
+    rmSync(path, { force: true });
+  } else if (code === undefined) {
     throw new GuidewayError(
       "ADMIN_SOCKET",
       `admin.socket: another guideway answers on ${path}; stop it, or give this one another path`,
     );
+  } else {
+    throw new GuidewayError(
+      "ADMIN_SOCKET",
+      `admin.socket: ${path} is in the way, and does not say whose it is (${code})`,
+    );
   }
-  rmSync(path, { force: true });
 }
 
 export class AdminServer {
   readonly #server: FastifyInstance;
-  readonly #path: string;
 
-  private constructor(machine: Machine, path: string) {
-    this.#path = path;
-    this.#server = fastify({ forceCloseConnections: true });
+  private constructor(machine: Machine) {
+    this.#server = fastify({ forceCloseConnections: true, routerOptions: { maxParamLength: 1024 } });
     this.#server.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
       const unknown = error instanceof GuidewayError && error.code === "UNKNOWN";
       const status = error instanceof z.ZodError ? 400 : unknown ? 404 : (error.statusCode ?? 500);
@@ -72,10 +84,16 @@ export class AdminServer {
 
   /** @throws GuidewayError ADMIN_SOCKET when the path is taken or cannot be bound */
   static async listen(machine: Machine, path: string): Promise<AdminServer> {
-    const server = new AdminServer(machine, path);
+    const server = new AdminServer(machine);
     try {
       await clear(path);
-      await server.#server.listen({ path });
+      // Created for its owner alone: a mode that is changed later would leave a moment for others.
+      const umask = process.umask(0o177);
+      try {
+        await server.#server.listen({ path });
+      } finally {
+        process.umask(umask);
+      }
     } catch (cause) {
       if (cause instanceof GuidewayError) throw cause;
       throw new GuidewayError(
@@ -84,12 +102,10 @@ export class AdminServer {
         { cause },
       );
     }
-    chmodSync(path, 0o600);
     return server;
   }
 
   async close(): Promise<void> {
     await this.#server.close();
-    rmSync(this.#path, { force: true });
   }
 }

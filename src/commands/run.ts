@@ -32,8 +32,11 @@ async function run(file: string, log: import("../log.ts").Logger): Promise<void>
     const ended = await Promise.race([stop, machine.failure()]);
     log.info({ by: ended }, "stopping");
   } finally {
-    await machine.stop();
-    await admin?.close();
+    try {
+      await machine.stop();
+    } finally {
+      await admin?.close();
+    }
   }
   log.info("stopped");
 }

@@ -6,6 +6,8 @@ import { GuidewayError } from "../errors.ts";
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 5000;
+/** Neighbour tables can be long: some 80 bytes an entry. */
+const MAX_OUTPUT_BYTES = 64 << 20;
 
 export interface Route {
   dev: string;
@@ -17,14 +19,20 @@ export interface Neighbour {
   address: string;
   /** Present once it is resolved. */
   mac: string | undefined;
+  /** Entered by hand: the kernel does not resolve it, and nobody else should touch it. */
+  static: boolean;
 }
 
 /** Neighbour states in which the entry's MAC address may be used (include/net/neighbour.h: NUD_VALID). */
-const USABLE = new Set(["REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT", "NOARP"]);
+const STATIC = new Set(["PERMANENT", "NOARP"]);
+const USABLE = new Set(["REACHABLE", "STALE", "DELAY", "PROBE", ...STATIC]);
 
 async function ip<T>(...args: string[]): Promise<T[]> {
   try {
-    const { stdout } = await run("ip", ["-json", ...args], { timeout: TIMEOUT_MS });
+    const { stdout } = await run("ip", ["-json", ...args], {
+      timeout: TIMEOUT_MS,
+      maxBuffer: MAX_OUTPUT_BYTES,
+    });
     return JSON.parse(stdout || "[]") as T[];
   } catch (cause) {
     const { stderr, message } = cause as { stderr?: string; message: string };
@@ -51,6 +59,7 @@ export async function neighboursOf(dev: string): Promise<Neighbour[]> {
   return entries.map(({ dst, lladdr, state = [] }) => ({
     address: dst,
     mac: state.some((each) => USABLE.has(each)) ? lladdr : undefined,
+    static: state.some((each) => STATIC.has(each)),
   }));
 }
 

@@ -89,13 +89,18 @@ export class Machine {
     this.engine.offerFrames();
     const { cpus } = this.config.workers;
     this.#pool = new WorkerPool(this.engine, { sockets: this.ports.sockets, ...(cpus && { cpus }) });
-    await this.neighbours.start(this.engine.directory.backends.filter(Boolean));
-    for (let waited = 0; waited < RESOLVE_MS && !this.neighbours.resolved; waited += RESOLVE_STEP_MS) {
-      await sleep(RESOLVE_STEP_MS);
-    }
+    await Promise.race([this.#resolve(), this.#pool.failure()]);
     this.ports.attach();
     for (const { name, queues, sockets, program } of this.ports.interfaces) {
       this.#log.info({ interface: name, queues, workers: this.engine.workers, sockets, program }, "attached");
+    }
+  }
+
+  /** Finds the neighbours, and waits a little for those that do not answer at once. */
+  async #resolve(): Promise<void> {
+    await this.neighbours.start(this.engine.directory.backends.filter(Boolean));
+    for (let waited = 0; waited < RESOLVE_MS && !this.neighbours.resolved; waited += RESOLVE_STEP_MS) {
+      await sleep(RESOLVE_STEP_MS);
     }
   }
 

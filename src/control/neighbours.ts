@@ -2,24 +2,42 @@
 // learns them.
 //
 // Nothing but the workers sends to a backend, and they bypass the kernel; so the kernel is asked to keep the
-// entries fresh itself ("managed"). Changes arrive by its monitor; a poll catches what that missed.
+// entries fresh itself ("managed"). Changes arrive by its monitor; a poll catches what that missed, and looks
+// for the routes that were not there before. Entries made by hand are followed and never touched.
 
 import type { DirectoryBackend, NextHop } from "../dataplane/directory.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { macBytes } from "../mac.ts";
-import { forgetNeighbour, manageNeighbour, neighboursOf, routeTo, watchNeighbours } from "./iproute.ts";
+import {
+  forgetNeighbour,
+  manageNeighbour,
+  type Neighbour,
+  neighboursOf,
+  routeTo,
+  watchNeighbours,
+} from "./iproute.ts";
 
 const POLL_MS = 2000;
 const SETTLE_MS = 20;
+/** Lookups at a time: each is a process. */
+const LOOKUPS = 4;
+
+/** Where a backend's packets leave. */
+interface Way {
+  dev: string;
+  interface: number;
+  /** Address of the neighbour; undefined when the configuration gives the MAC. */
+  neighbour: string | undefined;
+}
 
 interface Target {
   backend: DirectoryBackend;
-  interface: number;
-  dev: string;
-  /** Address of the neighbour; undefined when the configuration gives the MAC. */
-  neighbour: string | undefined;
+  /** Undefined while there is no route. */
+  way: Way | undefined;
   mac: string | undefined;
+  /** Why there is none, as it was last said. */
+  complaint: string | undefined;
 }
 
 export interface NeighbourOptions {
@@ -34,6 +52,8 @@ export interface NeighbourOptions {
 export class Neighbours {
   readonly #options: NeighbourOptions;
   #targets: Target[] = [];
+  /** Entries that the kernel was asked to keep: "dev address". */
+  readonly #managed = new Map<string, { dev: string; address: string }>();
   #poll: NodeJS.Timeout | undefined;
   #settling: NodeJS.Timeout | undefined;
   #unwatch: (() => void) | undefined;
@@ -45,9 +65,12 @@ export class Neighbours {
 
   /** Finds the routes, asks for the neighbours, and follows them from then on. */
   async start(backends: readonly DirectoryBackend[]): Promise<void> {
-    const targets = await Promise.all(backends.map((backend) => this.#target(backend)));
-    this.#targets = targets.filter((target) => target !== undefined);
-    for (const { neighbour, dev } of this.#neighbours()) await manageNeighbour(neighbour, dev);
+    this.#targets = backends.map((backend) => ({
+      backend,
+      way: undefined,
+      mac: undefined,
+      complaint: undefined,
+    }));
     this.#unwatch = watchNeighbours(() => {
       this.#settling ??= setTimeout(() => {
         this.#settling = undefined;
@@ -55,44 +78,8 @@ export class Neighbours {
       }, SETTLE_MS);
     });
     this.#poll = setInterval(() => this.#refreshSoon(), POLL_MS);
-    await this.#refresh();
-  }
-
-  /** The distinct neighbours that the kernel is asked to keep. */
-  #neighbours(): { neighbour: string; dev: string }[] {
-    const distinct = new Map<string, { neighbour: string; dev: string }>();
-    for (const { neighbour, dev } of this.#targets) {
-      if (neighbour) distinct.set(`${dev} ${neighbour}`, { neighbour, dev });
-    }
-    return [...distinct.values()];
-  }
-
-  async #target(backend: DirectoryBackend): Promise<Target | undefined> {
-    const { interfaces, onLink, log } = this.#options;
-    const { name, address, mac } = backend.config;
-    try {
-      const { dev, gateway } = await routeTo(address);
-      const index = interfaces.indexOf(dev);
-      if (index < 0) {
-        throw new GuidewayError(
-          "NEXT_HOP",
-          `the route to it leaves by ${dev}, which is not among the configured interfaces (${interfaces.join(", ")})`,
-        );
-      }
-      if (gateway && onLink.has(backend.pool) && !mac) {
-        throw new GuidewayError(
-          "NEXT_HOP",
-          `it is behind the router ${gateway}, but forward: l2 needs it on the segment`,
-        );
-      }
-      return { backend, interface: index, dev, neighbour: mac ? undefined : (gateway ?? address), mac };
-    } catch (error) {
-      log.error(
-        { pool: backend.pool, backend: name, address, reason: (error as Error).message },
-        "backend has no next hop: its packets are dropped as unresolved",
-      );
-      return undefined;
-    }
+    this.#refreshSoon();
+    await this.#refreshing;
   }
 
   #refreshSoon(): void {
@@ -104,45 +91,104 @@ export class Neighbours {
   }
 
   async #refresh(): Promise<void> {
-    const known = new Map<string, string | undefined>();
-    for (const dev of new Set(this.#neighbours().map((each) => each.dev))) {
-      for (const { address, mac } of await neighboursOf(dev)) known.set(`${dev} ${address}`, mac);
-    }
+    await this.#findWays(this.#targets.filter(({ way }) => way === undefined));
+    const known = await this.#neighbours();
     for (const target of this.#targets) {
-      if (!target.neighbour) {
-        this.#set(target, target.mac);
+      const { way, backend } = target;
+      if (!way) continue;
+      if (!way.neighbour) {
+        this.#set(target, backend.config.mac);
         continue;
       }
-      const mac = known.get(`${target.dev} ${target.neighbour}`);
-      if (mac === undefined && target.mac !== undefined) {
-        // The entry failed or is being resolved again. Where it was is the best guess, and health checks
-        // decide about backends that are gone.
-        continue;
-      }
-      this.#set(target, mac);
+      const entry = known.get(`${way.dev} ${way.neighbour}`);
+      if (!entry?.static) await this.#manage(way.dev, way.neighbour);
+      // An entry that failed or is being resolved again: where the backend was is the best guess.
+      if (entry?.mac !== undefined || target.mac === undefined) this.#set(target, entry?.mac);
     }
   }
 
+  /** Looks routes up, a few at a time. */
+  async #findWays(targets: Target[]): Promise<void> {
+    const queue = [...targets];
+    const lookUp = async () => {
+      for (let target = queue.shift(); target; target = queue.shift()) await this.#findWay(target);
+    };
+    await Promise.all(Array.from({ length: LOOKUPS }, lookUp));
+  }
+
+  async #findWay(target: Target): Promise<void> {
+    const { interfaces, onLink, log } = this.#options;
+    const { pool, config } = target.backend;
+    const { name, address, mac } = config;
+    try {
+      const { dev, gateway } = await routeTo(address);
+      const index = interfaces.indexOf(dev);
+      if (index < 0) {
+        throw new GuidewayError(
+          "NEXT_HOP",
+          `the route to it leaves by ${dev}, which is not among the configured interfaces (${interfaces.join(", ")})`,
+        );
+      }
+      if (gateway && onLink.has(pool) && !mac) {
+        throw new GuidewayError(
+          "NEXT_HOP",
+          `it is behind the router ${gateway}, but forward: l2 needs it on the segment`,
+        );
+      }
+      target.way = { dev, interface: index, neighbour: mac ? undefined : (gateway ?? address) };
+    } catch (error) {
+      const { message } = error as Error;
+      if (message === target.complaint) return;
+      target.complaint = message;
+      log.error(
+        { pool, backend: name, address, reason: message },
+        "backend has no next hop: its packets are dropped as unresolved",
+      );
+    }
+  }
+
+  /** The kernel's entries on the devices that matter, by "dev address". */
+  async #neighbours(): Promise<Map<string, Neighbour>> {
+    const devices = new Set(this.#targets.flatMap(({ way }) => (way?.neighbour ? [way.dev] : [])));
+    const known = new Map<string, Neighbour>();
+    for (const dev of devices) {
+      for (const entry of await neighboursOf(dev)) known.set(`${dev} ${entry.address}`, entry);
+    }
+    return known;
+  }
+
+  /** Asks the kernel once to keep an entry. */
+  async #manage(dev: string, address: string): Promise<void> {
+    const key = `${dev} ${address}`;
+    if (this.#managed.has(key)) return;
+    this.#managed.set(key, { dev, address });
+    await manageNeighbour(address, dev).catch((error: Error) =>
+      this.#options.log.warn(
+        { dev, address, reason: error.message },
+        "neighbour is not kept fresh by the kernel",
+      ),
+    );
+  }
+
   #set(target: Target, mac: string | undefined): void {
+    const { way, backend } = target;
     if (target.mac !== mac) {
-      const { pool, config } = target.backend;
-      this.#options.log.info({ pool, backend: config.name, dev: target.dev, mac: mac ?? "none" }, "next hop");
+      const { pool, config } = backend;
+      this.#options.log.info({ pool, backend: config.name, dev: way?.dev, mac: mac ?? "none" }, "next hop");
     }
     target.mac = mac;
-    this.#options.setNextHop(
-      target.backend.id,
-      mac ? { mac: macBytes(mac), interface: target.interface } : undefined,
-    );
+    const hop = mac && way ? { mac: macBytes(mac), interface: way.interface } : undefined;
+    this.#options.setNextHop(backend.id, hop);
   }
 
   /** Whether every backend with a route has a MAC address. */
   get resolved(): boolean {
-    return this.#targets.every(({ mac }) => mac !== undefined);
+    return this.#targets.every(({ way, mac }) => way === undefined || mac !== undefined);
   }
 
   nextHop(id: number): { dev: string; address: string | undefined; mac: string | undefined } | undefined {
     const target = this.#targets.find(({ backend }) => backend.id === id);
-    return target && { dev: target.dev, address: target.neighbour, mac: target.mac };
+    return target?.way && { dev: target.way.dev, address: target.way.neighbour, mac: target.mac };
   }
 
   /** Stops following, and takes back what was asked of the kernel. */
@@ -151,6 +197,6 @@ export class Neighbours {
     clearTimeout(this.#settling);
     this.#unwatch?.();
     await this.#refreshing;
-    for (const { neighbour, dev } of this.#neighbours()) await forgetNeighbour(neighbour, dev);
+    for (const { address, dev } of this.#managed.values()) await forgetNeighbour(address, dev);
   }
 }

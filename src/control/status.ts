@@ -1,6 +1,5 @@
 // What a machine says of itself: the body of GET /v1/status.
 
-import { POOL_TABLE, TABLE_SIZE, TABLE_SLOTS } from "../../assembly/layout.ts";
 import type { BackendState, DirectoryBackend } from "../dataplane/directory.ts";
 import {
   type BackendTraffic,
@@ -8,7 +7,6 @@ import {
   type Traffic,
   type WorkerStatistics,
 } from "../dataplane/statistics.ts";
-import { tableDigest } from "../dataplane/table-builder.ts";
 import type { SocketStatistics } from "../native.ts";
 import type { Machine } from "./machine.ts";
 
@@ -117,23 +115,20 @@ export interface TableStatus {
 }
 
 export function tableOf(machine: Machine, pool: string): TableStatus {
-  const { backends } = machine.engine.directory;
-  const entries = Array.from(publishedSlots(machine, pool), (id) => backends[id]!.config.name);
-  return { pool, size: entries.length, digest: tableDigest(entries.length, entries), entries };
+  const table = machine.engine.directory.table(pool);
+  return { pool, size: table.size, digest: table.digest, entries: table.entries() };
 }
 
 function poolStatus(machine: Machine, name: string, statistics: Statistics): PoolStatus {
   const { directory } = machine.engine;
-  const slots = publishedSlots(machine, name);
-  const taken = new Map<number, number>();
-  for (const id of slots) taken.set(id, (taken.get(id) ?? 0) + 1);
+  const table = directory.table(name);
   const backend = ({ id, config, state }: DirectoryBackend): BackendStatus => ({
     name: config.name,
     id,
     address: config.address,
     state,
     weight: config.weight,
-    share: slots.length === 0 ? 0 : (taken.get(id) ?? 0) / slots.length,
+    share: table.share(id),
     nextHop: machine.neighbours.nextHop(id),
     ...statistics.backend(id),
   });
@@ -142,18 +137,7 @@ function poolStatus(machine: Machine, name: string, statistics: Statistics): Poo
     name,
     algorithm,
     tableSize,
-    digest: tableDigest(
-      slots.length,
-      Array.from(slots, (id) => directory.backends[id]!.config.name),
-    ),
+    digest: table.digest,
     backends: directory.backendsOf(name).map(backend),
   };
-}
-
-/** A copy of the slots of the table that workers use. */
-function publishedSlots({ engine }: Machine, pool: string): Uint16Array {
-  const { arena, directory } = engine;
-  const table = arena.word(directory.poolRecord(pool) + POOL_TABLE);
-  const at = (table + TABLE_SLOTS) / 2;
-  return arena.u16.slice(at, at + arena.word(table + TABLE_SIZE));
 }

@@ -31,9 +31,12 @@ export function auditFrames(engine: Engine): FrameAudit {
     else invalid.push(address);
   };
   const noteRing = (place: keyof typeof places, ring: Ring, descriptorBytes: number) => {
-    const producer = arena.word(ring.producer);
-    for (let at = arena.word(ring.consumer); at !== producer; at = (at + 1) >>> 0) {
-      note(place, arena.u32[(ring.descriptors + (at & ring.mask) * descriptorBytes) / 4]!);
+    // The consumer first: the producer, read later, is never behind it.
+    const consumer = arena.word(ring.consumer);
+    const count = Math.min((arena.word(ring.producer) - consumer) >>> 0, ring.mask + 1);
+    for (let i = 0; i < count; i++) {
+      const slot = ring.descriptors + ((consumer + i) & ring.mask) * descriptorBytes;
+      note(place, arena.u32[slot / 4]!);
     }
   };
 

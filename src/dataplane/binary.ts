@@ -29,6 +29,7 @@ export interface DataplaneExports {
   attach(worker: number): number;
   run(clockMs: number, passes: number): number;
   settle(): number;
+  lean(): number;
   pending(): number;
   park(): void;
   abandon(): void;

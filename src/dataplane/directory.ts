@@ -10,7 +10,7 @@ import type { DataplaneExports } from "./binary.ts";
 import type { TableHeap } from "./heap.ts";
 import { serviceSlots, servicesBytes, tableBytes } from "./plan.ts";
 import type { Publication } from "./publication.ts";
-import { buildMaglev } from "./table-builder.ts";
+import { buildMaglev, tableDigest } from "./table-builder.ts";
 
 export type BackendState = "active" | "draining" | "dead";
 
@@ -42,6 +42,43 @@ function nextHopWord({ mac, interface: index }: NextHop): bigint {
   return bytes | (BigInt(index) << 48n) | (1n << 56n);
 }
 
+/** A table as it was published. */
+export class PublishedTable {
+  /** As configured. */
+  readonly size: number;
+  /** Ids in slot order; none when no backend takes flows. */
+  readonly slots: Uint16Array;
+  readonly #names: readonly DirectoryBackend[];
+  #digest: string | undefined;
+  #taken: Map<number, number> | undefined;
+
+  constructor(size: number, slots: Uint16Array, backends: readonly DirectoryBackend[]) {
+    this.size = size;
+    this.slots = slots;
+    this.#names = backends;
+  }
+
+  /** Names of the backends in slot order. */
+  entries(): string[] {
+    return Array.from(this.slots, (id) => this.#names[id]!.config.name);
+  }
+
+  /** Equal on machines with equal tables. */
+  get digest(): string {
+    this.#digest ??= tableDigest(this.size, this.entries());
+    return this.#digest;
+  }
+
+  /** Part of the slots that a backend has, 0 … 1. */
+  share(id: number): number {
+    if (!this.#taken) {
+      this.#taken = new Map();
+      for (const each of this.slots) this.#taken.set(each, (this.#taken.get(each) ?? 0) + 1);
+    }
+    return this.slots.length === 0 ? 0 : (this.#taken.get(id) ?? 0) / this.slots.length;
+  }
+}
+
 export class Directory {
   readonly #arena: Arena;
   readonly #heap: TableHeap;
@@ -51,6 +88,7 @@ export class Directory {
   readonly backends: DirectoryBackend[] = [];
   services: Service[] = [];
   vips: Config["vips"] = [];
+  readonly #tables = new Map<string, PublishedTable>();
   readonly #pools = new Map<string, { index: number; tableSize: number }>();
 
   constructor(arena: Arena, heap: TableHeap, publication: Publication, exports: DataplaneExports) {
@@ -102,30 +140,43 @@ export class Directory {
     return buildMaglev(this.#pools.get(pool)!.tableSize, entries);
   }
 
-  /** Builds a pool's table and swaps it in. @returns the ids in slot order */
-  publishTable(pool: string): Uint16Array {
+  /** Builds a pool's table and swaps it in. @throws GuidewayError TABLE_HEAP; the old table stays then */
+  publishTable(pool: string): void {
     const slots = this.buildTable(pool);
+    this.#publication.reclaim();
     const block = this.#heap.allocate(tableBytes(slots.length));
     this.#arena.setWord(block + L.TABLE_SIZE, slots.length);
-    this.#arena.setWord(block + L.TABLE_ALGORITHM, L.ALGORITHM_MAGLEV);
     this.#arena.u16.set(slots, (block + L.TABLE_SLOTS) / 2);
     this.#publication.publish(this.poolRecord(pool) + L.POOL_TABLE, block);
-    return slots;
+    this.#tables.set(pool, new PublishedTable(this.#pools.get(pool)!.tableSize, slots, this.backends));
+  }
+
+  /** The table that workers use. */
+  table(pool: string): PublishedTable {
+    return this.#tables.get(pool)!;
   }
 
   /**
    * Changes whether a backend gets packets, and swaps its pool's table. A backend that comes is ready before the
    * table shows it; one that goes is out of the table before its flows are let go.
+   * @throws GuidewayError TABLE_HEAP; nothing is changed then
    */
   setBackendState(id: number, state: BackendState): void {
     const backend = this.backends[id]!;
     const before = backend.state;
     if (before === state) return;
+    const write = (state: BackendState) =>
+      this.#arena.setWord(this.backendRecord(id) + L.BACKEND_STATE, STATES[state]);
     backend.state = state;
-    const write = () => this.#arena.setWord(this.backendRecord(id) + L.BACKEND_STATE, STATES[state]);
-    if (state === "active") write();
-    if (before === "active" || state === "active") this.publishTable(backend.pool);
-    if (state !== "active") write();
+    try {
+      if (state === "active") write(state);
+      if (before === "active" || state === "active") this.publishTable(backend.pool);
+    } catch (error) {
+      backend.state = before;
+      write(before);
+      throw error;
+    }
+    write(state);
   }
 
   /** Sets where a backend's packets go; undefined when that is not known, and its packets are dropped. */
@@ -134,11 +185,10 @@ export class Directory {
     Atomics.store(this.#arena.u64, (this.backendRecord(id) + L.BACKEND_NEXT_HOP) / 8, word);
   }
 
-  setInterface(index: number, settings: { mac: Uint8Array; mtu: number; ifindex: number }): void {
+  setInterface(index: number, settings: { mac: Uint8Array; mtu: number }): void {
     const at = this.#arena.plan.regions.interfaces.offset + index * L.INTERFACE_BYTES;
     this.#arena.u8.set(settings.mac, at + L.INTERFACE_MAC);
     this.#arena.setWord(at + L.INTERFACE_MTU, settings.mtu);
-    this.#arena.setWord(at + L.INTERFACE_INDEX, settings.ifindex);
   }
 
   #publishServices(config: Config): void {
@@ -153,7 +203,6 @@ export class Directory {
     const vips = L.SERVICES_SLOTS + slots * L.SERVICE_BYTES;
     view.setUint32(L.SERVICES_MASK, slots - 1, true);
     view.setUint32(L.SERVICES_VIPS, vips, true);
-    view.setUint32(L.SERVICES_VIP_COUNT, config.vips.length, true);
     for (const service of this.services) {
       const key = serviceKey(service);
       const words = new DataView(key.buffer);

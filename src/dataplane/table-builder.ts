@@ -53,9 +53,26 @@ export function buildMaglev(size: number, backends: readonly TableBackend[]): Ui
   return new Uint16Array(builder.memory.buffer, builder.slotsAt(), filled).slice();
 }
 
+/** Bytes that are hashed at once. */
+const DIGEST_CHUNK = 1 << 16;
+
 /** SHA-256 over the size and the names in slot order, each followed by a newline: equal tables, equal digests. */
 export function tableDigest(size: number, names: readonly string[]): string {
   const hash = createHash("sha256").update(`${size}\n`);
-  for (const name of names) hash.update(`${name}\n`);
-  return hash.digest("hex");
+  const lines = new Map<string, Buffer>();
+  const chunk = Buffer.allocUnsafe(DIGEST_CHUNK);
+  let used = 0;
+  for (const name of names) {
+    let line = lines.get(name);
+    if (!line) {
+      line = Buffer.from(`${name}\n`);
+      lines.set(name, line);
+    }
+    if (used + line.length > DIGEST_CHUNK) {
+      hash.update(chunk.subarray(0, used));
+      used = 0;
+    }
+    used += line.copy(chunk, used);
+  }
+  return hash.update(chunk.subarray(0, used)).digest("hex");
 }

@@ -8,9 +8,6 @@ import { GuidewayError } from "../errors.ts";
 import type { Arena } from "./arena.ts";
 import { describeRing, memoryRing, type Ring } from "./rings.ts";
 
-const NO_SOCKET = 0xffffffff;
-const NO_INTERFACE = 255;
-
 export interface QueueRings {
   fill: Ring;
   completion: Ring;
@@ -42,6 +39,12 @@ export class Wiring {
 
   /** @returns the number of the queue */
   addQueue(rings: QueueRings): number {
+    if (this.queues.length === L.MAX_QUEUES) {
+      throw new GuidewayError(
+        "QUEUES",
+        `the interfaces have more than ${L.MAX_QUEUES} queues together: use fewer of them (ethtool -L)`,
+      );
+    }
     const index = this.queues.push(rings) - 1;
     const at = this.#queueRecord(index);
     describeRing(this.#arena, at + L.QUEUE_FILL, rings.fill);
@@ -55,7 +58,7 @@ export class Wiring {
     describeRing(this.#arena, at + L.PORT_RX, rings.rx);
     describeRing(this.#arena, at + L.PORT_TX, rings.tx);
     this.#arena.setWord(at + L.PORT_QUEUE, this.#queueRecord(queue));
-    this.#arena.setWord(at + L.PORT_SOCKET, rings.socket ?? NO_SOCKET);
+    this.#arena.setWord(at + L.PORT_SOCKET, rings.socket ?? L.NO_SOCKET);
     this.#arena.setWord(at + L.PORT_INTERFACE, interfaceIndex);
     this.ports.push({ ...rings, worker, queue, interface: interfaceIndex });
     this.#setEgress(worker, interfaceIndex);
@@ -66,8 +69,8 @@ export class Wiring {
     const ring = memoryRing(at, L.HANDOFF_ENTRIES);
     const port = this.#newPort(to);
     describeRing(this.#arena, port + L.PORT_RX, ring);
-    this.#arena.setWord(port + L.PORT_SOCKET, NO_SOCKET);
-    this.#arena.setWord(port + L.PORT_INTERFACE, NO_INTERFACE);
+    this.#arena.setWord(port + L.PORT_SOCKET, L.NO_SOCKET);
+    this.#arena.setWord(port + L.PORT_INTERFACE, L.NO_INTERFACE);
     this.#arena.setWord(this.#arena.workerBlock(from) + L.WORKER_HANDOFF + to * 4, at);
     this.handoffs.push({ from, to, ring });
   }
@@ -96,6 +99,6 @@ export class Wiring {
     const at = block + L.WORKER_EGRESS + interfaceIndex;
     const own =
       this.ports.filter((port) => port.worker === worker && port.interface === interfaceIndex).length - 1;
-    if (own === 0 || own === worker) this.#arena.u8[at] = this.#arena.word(block + L.WORKER_PORT_COUNT) - 1;
+    if (own === worker % (own + 1)) this.#arena.u8[at] = this.#arena.word(block + L.WORKER_PORT_COUNT) - 1;
   }
 }

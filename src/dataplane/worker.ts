@@ -21,6 +21,8 @@ const PASSES = 16;
 const PARK_US = 100_000;
 /** Sleep while frames are still on their way back. */
 const NAP_US = 1000;
+/** Naps in a row over a FILL ring that runs dry: a driver that keeps the frames in its own ring has it so all the time. */
+const LEAN_NAPS = 100;
 /** How long a stopping worker waits for the last completions. */
 const DRAIN_MS = 500;
 
@@ -32,6 +34,7 @@ export default function work(task: WorkerTask): WorkerReport {
   exports.attach(task.worker);
   const wakeWord = (blockOf(words, task.worker) + L.WORKER_WAKE) / 4;
   let traps = 0;
+  let naps = 0;
   let trap: string | undefined;
 
   const clock = (): number => performance.timeOrigin + performance.now() - task.epochMs;
@@ -62,7 +65,8 @@ export default function work(task: WorkerTask): WorkerReport {
       exports.busy((now - before - kernel.ms) * 1e6, kernel.ms * 1e6);
       idleSince = now;
     } else if ((now - idleSince) * 1000 >= task.spinUs) {
-      const settled = exports.settle();
+      const settled = exports.settle() !== 0 && (exports.lean() === 0 || naps >= LEAN_NAPS);
+      naps = settled ? 0 : naps + 1;
       exports.park();
       if (exports.pending() === 0) parking.wait(settled ? PARK_US : NAP_US);
       idleSince = performance.now();

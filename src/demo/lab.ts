@@ -128,7 +128,8 @@ export class LabDemo {
     const steps = script("be2", forSeconds);
     while (!signal.aborted) {
       await sleep(TICK_MS, undefined, { signal }).catch(() => undefined);
-      if (this.#balancer!.exitCode !== null) {
+      const { exitCode, signalCode } = this.#balancer!;
+      if (exitCode !== null || signalCode !== null) {
         throw new GuidewayError("DEMO", `the balancer ended by itself; it said:\n${this.#balancerSays}`);
       }
       if (steps[0] && this.#seconds >= steps[0].atSeconds) await this.#play(steps.shift()!);
@@ -180,7 +181,9 @@ export class LabDemo {
     let state: DemoState | undefined;
     try {
       const summary = await this.#client?.stop();
-      if (summary) state = this.#final(summary, await this.#admin.status());
+      // When the balancer is gone there is nothing newer than what was seen last.
+      const status = summary && (await this.#admin.status().catch(() => this.#last?.status));
+      if (summary && status) state = this.#final(summary, status);
     } finally {
       await this.#admin.close().catch(() => undefined);
       await this.#stopBalancer();

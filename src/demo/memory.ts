@@ -64,7 +64,7 @@ export class MemoryDemo {
       churn: CHURN,
     });
     const { directory } = this.#engine;
-    directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU, ifindex: 0 });
+    directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU });
     for (const { id, config } of directory.backendsOf(POOL)) {
       directory.setNextHop(id, { mac: offlineMac(config.address), interface: 0 });
     }

@@ -16,9 +16,6 @@ import { FlowTemplate, MAX_FLOWS, type Service, smallestPacket } from "./flow-te
 import { MemoryQueue } from "./memory-queue.ts";
 import { Shuffle } from "./shuffle.ts";
 
-/** exports.steer's mark of a packet that has a shard. */
-const STEERED = 0x100;
-
 export interface GeneratorOptions {
   /** Flow f goes to service f mod their number. */
   services: readonly Service[];
@@ -135,7 +132,7 @@ export class Generator {
 
   #steer(start: number, length: number): number {
     const steered = this.#engine.exports.steer(start, length);
-    return steered === 0 ? 0 : this.#engine.arena.u8[L.HEADER_SHARD_OWNERS + (steered & ~STEERED)]!;
+    return steered === 0 ? 0 : this.#engine.arena.u8[L.HEADER_SHARD_OWNERS + (steered & ~L.STEERED)]!;
   }
 
   /** Writes a descriptor, to be shown with the others. */

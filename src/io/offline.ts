@@ -28,7 +28,6 @@ export const OFFLINE_SECRET = [
 const MTU = 1500;
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
-const STEERED = 0x100;
 /** Passes of a worker in this thread: more than a round has packets. */
 const ALL_PASSES = 1 << 16;
 
@@ -70,7 +69,7 @@ export class OfflineEngine {
     );
     const { arena, directory } = this.engine;
     this.#queue = new MemoryQueue(this.engine, 0);
-    directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU, ifindex: 0 });
+    directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU });
     for (const backend of directory.backends) {
       if (!backend) continue;
       const { mac, address } = backend.config;
@@ -181,7 +180,7 @@ export class OfflineEngine {
   #steer(start: number, length: number): number {
     const { arena, exports } = this.engine;
     const steered = exports.steer(start, length);
-    return steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & ~STEERED)]!;
+    return steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & ~L.STEERED)]!;
   }
 
   /**

@@ -15,7 +15,15 @@ import { serviceKey } from "../config/services.ts";
 import type { Engine } from "../dataplane/engine.ts";
 import { GuidewayError } from "../errors.ts";
 import { macBytes } from "../mac.ts";
-import { loadNative, type Native, type Socket, type SocketStatistics, type XdpProgram } from "../native.ts";
+import {
+  asking,
+  loadNative,
+  type Native,
+  type Socket,
+  type SocketOptions,
+  type SocketStatistics,
+  type XdpProgram,
+} from "../native.ts";
 
 /** An interface as it was opened. */
 export interface XdpInterface extends InterfaceFacts {
@@ -56,17 +64,18 @@ export class XdpPorts {
 
   /**
    * Opens the sockets and wires them to the engine.
-   * @throws Error with the native addon's code when the kernel refuses; everything opened so far is closed again
+   * @throws GuidewayError with the addon's code when the kernel refuses; everything opened so far is closed again
    */
   constructor(engine: Engine, facts: readonly InterfaceFacts[], secret: Uint8Array) {
     this.#engine = engine;
     this.#native = loadNative();
     const queues = Math.max(...facts.map((each) => each.queues));
-    this.#program = this.#native.XdpProgram.load({
+    const sizes = {
       sockets: facts.length * queues * L.MAX_WORKERS,
       services: L.MAX_SERVICES,
       interfaces: L.MAX_INTERFACES,
-    });
+    };
+    this.#program = asking(() => this.#native.XdpProgram.load(sizes));
     this.#program.setSecret(secret);
     this.#program.setShardOwners(engine.shardOwners);
     for (const service of engine.directory.services)
@@ -84,9 +93,8 @@ export class XdpPorts {
     this.#engine.directory.setInterface(index, {
       mac: macBytes(facts.mac),
       mtu: facts.mtu,
-      ifindex: facts.ifindex,
     });
-    this.#program.setInterface(facts.ifindex, base, macBytes(facts.mac));
+    this.#program.setInterface(facts.ifindex, base, facts.queues, macBytes(facts.mac));
     let mode: XdpInterface["sockets"] = "zero-copy";
     for (let queue = 0; queue < facts.queues; queue++) {
       const first = this.#openSocket(facts, index, queue, 0, undefined);
@@ -116,7 +124,7 @@ export class XdpPorts {
     const { plan } = arena;
     const { offset, bytes } = plan.regions.frames;
     const own = sharedWith === undefined;
-    const socket = this.#native.openSocket(arena.u8, {
+    const options: SocketOptions = {
       interface: facts.name,
       queue,
       frames: { offset, bytes, frameBytes: plan.frameBytes },
@@ -132,7 +140,8 @@ export class XdpPorts {
       },
       ...(!own && { sharedWith }),
       mode: "auto",
-    });
+    };
+    const socket = asking(() => this.#native.openSocket(arena.u8, options));
     this.#open.push({ fd: socket.fd, worker, interface: index });
     return socket;
   }
@@ -146,7 +155,7 @@ export class XdpPorts {
 
   /** From here on packets of VIPs go to the workers. */
   attach(): void {
-    for (const each of this.interfaces) each.program = this.#program.attach(each.name, "auto");
+    for (const each of this.interfaces) each.program = asking(() => this.#program.attach(each.name, "auto"));
   }
 
   detach(): void {

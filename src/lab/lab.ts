@@ -45,8 +45,6 @@ export interface SpawnOptions {
   stdio?: StdioOptions;
   env?: Record<string, string>;
   cwd?: string;
-  /** Let the process stay when this one ends; the lab's `down` ends it. */
-  detached?: boolean;
 }
 
 let labsMade = 0;
@@ -158,7 +156,8 @@ export class Lab {
       stdio: options.stdio ?? ["ignore", "pipe", "pipe"],
       env: environment(options.env),
       cwd: options.cwd,
-      detached: options.detached ?? false,
+      // A group of its own: Ctrl-C on the terminal is for this process, which ends its labs in order.
+      detached: true,
     });
   }
 

@@ -30,7 +30,7 @@ export interface LabServer {
 export async function startServer(lab: Lab, node: string, options: ServerOptions = {}): Promise<LabServer> {
   const { ports = [80], detached = false } = options;
   const argv = [process.execPath, entryPoint("server"), "--name", node, "--port", ports.join(",")];
-  const child = lab.spawn(node, argv, { detached });
+  const child = lab.spawn(node, argv);
   const errors = collect(child.stderr);
   const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS);
   const ready = await Promise.race([firstLine(child), once(child, "close").then(() => undefined)]);

@@ -57,7 +57,7 @@ export class Rig {
     this.statistics = new Statistics(this.engine.arena);
     this.queues = Array.from({ length: interfaces }, (_, index) => {
       const mac = macBytes(`02:bb:00:00:00:0${index + 1}`);
-      this.engine.directory.setInterface(index, { mac, mtu, ifindex: 0 });
+      this.engine.directory.setInterface(index, { mac, mtu });
       return new MemoryQueue(this.engine, index);
     });
     for (const { id, config } of this.engine.directory.backends.filter(Boolean)) {

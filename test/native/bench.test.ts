@@ -67,7 +67,7 @@ before(() => {
   ] as const) {
     const program = native.XdpProgram.load({ sockets: 32, services: 64, interfaces: 1 });
     install(program);
-    program.setInterface(linkOf(device).ifindex, 0, device === "near" ? DESTINATION_MAC : SOURCE_MAC);
+    program.setInterface(linkOf(device).ifindex, 0, 2, device === "near" ? DESTINATION_MAC : SOURCE_MAC);
     program.setSocket(0, socket.fd);
     assert.equal(program.attach(device, "auto"), "native");
     programs.push(program);

@@ -145,7 +145,10 @@ test("arguments of the wrong size are refused by name", { skip }, () => {
   assert.throws(() => program.setService(new Uint8Array(20), 0), refused(/number is 0, expected 1 to 65535/));
   assert.throws(() => program.setShardOwners(new Uint8Array(255)), refused(/owners is 255 bytes/));
   assert.throws(() => program.setShardOwners(new Uint8Array(256).fill(32)), refused(/below 32/));
-  assert.throws(() => program.setInterface(1, 0, new Uint8Array(5)), refused(/mac is 5 bytes, expected 6/));
+  assert.throws(
+    () => program.setInterface(1, 0, 2, new Uint8Array(5)),
+    refused(/mac is 5 bytes, expected 6/),
+  );
   assert.throws(() => program.setSocket(1, 0), refused(/index is 1, expected below 1/));
   assert.throws(
     () => native.XdpProgram.load({ sockets: 0, services: 1, interfaces: 1 }),
@@ -155,8 +158,8 @@ test("arguments of the wrong size are refused by name", { skip }, () => {
 
 test("a full map says so", { skip }, () => {
   const program = native.XdpProgram.load({ sockets: 1, services: 1, interfaces: 1 });
-  program.setInterface(1, 0, DESTINATION_MAC);
-  assert.throws(() => program.setInterface(2, 0, DESTINATION_MAC), {
+  program.setInterface(1, 0, 2, DESTINATION_MAC);
+  assert.throws(() => program.setInterface(2, 0, 2, DESTINATION_MAC), {
     code: "E2BIG",
     message: /load the program with more/,
   });

@@ -38,7 +38,7 @@ const owners = Uint8Array.from({ length: 256 }, (_, shard) => shard & 1);
 function start(device: string, socketsOf: Socket[][]): XdpProgram {
   const loaded = native.XdpProgram.load({ sockets: 2 * MAX_WORKERS, services: 64, interfaces: 1 });
   install(loaded);
-  loaded.setInterface(linkOf(device).ifindex, 0, DESTINATION_MAC);
+  loaded.setInterface(linkOf(device).ifindex, 0, 2, DESTINATION_MAC);
   for (const [queue, workers] of socketsOf.entries()) {
     for (const [worker, socket] of workers.entries())
       loaded.setSocket(queue * MAX_WORKERS + worker, socket.fd);

@@ -95,7 +95,7 @@ test("wait returns when a packet arrives", { skip }, () => {
   near.fill(socket.fill!, frameNumbers(0, 16));
   const program = native.XdpProgram.load({ sockets: 32, services: 64, interfaces: 1 });
   install(program);
-  program.setInterface(linkOf("near").ifindex, 0, DESTINATION_MAC);
+  program.setInterface(linkOf("near").ifindex, 0, 2, DESTINATION_MAC);
   program.setSocket(0, socket.fd);
   program.attach("near", "auto");
   cleanups.push(
