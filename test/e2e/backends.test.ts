@@ -93,7 +93,9 @@ suite("backends that come and go", OPTIONS, () => {
       assert.deepEqual({ failed, reasons }, { failed: 0, reasons: {} });
       assert.deepEqual(Object.keys(backends), ["be2", "be3", "be4"]);
       const now = await settled();
-      assert.deepEqual(lost, { lost: doomed, moved: 0, failed: doomed });
+      assert.deepEqual([lost.lost, lost.moved], [doomed, 0]);
+      // One that ends between two requests fails none: its next one begins a new connection.
+      assert.ok(lost.failed <= doomed!, `${lost.failed} requests failed`);
       assert.equal(now.be1, 0);
       for (const [name, before] of Object.entries(others)) assert.ok(now[name]! >= before, name);
       const status = backendOf(await balancer.status(), "be1");

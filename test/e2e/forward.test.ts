@@ -29,6 +29,8 @@ const UDP_FLOWS = 40;
 const UDP_DATAGRAMS = 25;
 /** Address resolution and the like: what the client's kernel sends besides. */
 const OTHER_PACKETS = 60;
+/** Part of the packets that a busy machine may lose on its way through the lab's queues; TCP sends them again. */
+const LOST = 0.01;
 
 for (const forward of ["l2", "gre"] as const) {
   suite(`forward: ${forward}`, OPTIONS, () => {
@@ -92,7 +94,7 @@ for (const forward of ["l2", "gre"] as const) {
           const sent = (await sentPackets(lab, "client")) - sentBefore;
           const others = sent - entered - hit;
           assert.ok(
-            others >= 0 && others <= OTHER_PACKETS,
+            others >= 0 && others <= OTHER_PACKETS + sent * LOST,
             `the client sent ${sent}, ${entered + hit} were forwarded`,
           );
           const idle = status.workers.filter(({ packets }) => packets < 1000);
