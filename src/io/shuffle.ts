@@ -1,5 +1,5 @@
 /**
- * Numbers below a bound in a shuffled order without a table of them: each comes once, then another order begins. Two
+ * Numbers below a bound in a shuffled order without a table of them: each comes once, then another order begins. Three
  * rounds of multiplication by an odd number and an xor-shift, which are bijections of the bits below a power of
  * two; what is not below the bound is skipped. The same sequence every time.
  */
@@ -28,6 +28,8 @@ export class Shuffle {
       x = (Math.imul(x, 0x9e3779b1) + Math.imul(this.#round, 0x61c88647)) & this.#mask;
       x ^= x >>> this.#shift;
       x = Math.imul(x, 0x85ebca6b) & this.#mask;
+      x ^= x >>> this.#shift;
+      x = Math.imul(x, 0xc2b2ae35) & this.#mask;
       x ^= x >>> this.#shift;
       if (x < this.#bound) return x;
     }
