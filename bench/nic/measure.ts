@@ -1,7 +1,8 @@
 // `bench nic` inside its network namespace: one sender that never stops, and two forwarders that take turns on the
 // very same socket, rings and frames at the other end.
 //
-// A turn is some warming up and then the time that counts: packets that came back to the sender, and what the
+// A repetition is made of short slices, one forwarder's and then the other's, so that a machine that is faster at one time
+// than at another is so for both. What counts of a slice are the packets that came back to the sender, and what the
 // forwarder's thread took of its processor. The result goes to the parent (bench/nic.ts) as JSON.
 
 import { once } from "node:events";
@@ -26,19 +27,19 @@ const UDP_CHECKSUM = 40;
 const SENDING_MS = 600_000;
 /** Passes without a packet before the native loop sleeps: about as long as a worker polls. */
 const IDLE_SPINS = 500;
-/** How long a forwarder may take to begin. */
-const START_MS = 200;
-
-interface Times {
-  warmMs: number;
-  measuredMs: number;
-}
+/** Before a slice counts: the forwarder starts, and empties what its predecessor left in the rings. */
+const LEAD_MS = 300;
+/** The first slices are not counted: V8 compiles. */
+const WARM_MS = 1000;
 
 /** A forwarder at work. */
 interface Forwarding {
   /** Ends it, or waits for its end. */
   end(): Promise<void>;
 }
+
+/** Starts a forwarder for a slice of so many milliseconds. */
+type Start = (millis: number) => Forwarding;
 
 /** UDP without a checksum: the sender changes port and payload of every packet. */
 function template(): Uint8Array {
@@ -49,29 +50,42 @@ function template(): Uint8Array {
   return packet;
 }
 
-async function turn(
-  sender: Sender,
-  cpu: number,
-  { warmMs, measuredMs }: Times,
-  start: () => Forwarding,
-): Promise<Turn> {
-  const forwarding = start();
-  await sleep(START_MS + warmMs);
-  const before = { ...sender.stats(), cpuNs: pinnedThreadsNs(cpu), ms: performance.now() };
-  await sleep(measuredMs);
-  const after = { ...sender.stats(), cpuNs: pinnedThreadsNs(cpu), ms: performance.now() };
+/** What happened in a slice, or in several. */
+interface Counted {
+  ms: number;
+  sent: number;
+  received: number;
+  cpuNs: number;
+}
+
+async function slice(sender: Sender, cpu: number, millis: number, start: Start): Promise<Counted> {
+  const now = (): Counted => ({ ...sender.stats(), cpuNs: pinnedThreadsNs(cpu), ms: performance.now() });
+  const forwarding = start(millis);
+  await sleep(LEAD_MS);
+  const before = now();
+  await sleep(millis);
+  const after = now();
   await forwarding.end();
-  const received = after.received - before.received;
-  const seconds = (after.ms - before.ms) / 1000;
   return {
-    packetsPerSecond: received / seconds,
-    offeredPerSecond: (after.sent - before.sent) / seconds,
-    cpuNsPerPacket: (after.cpuNs - before.cpuNs) / received,
-    busy: (after.cpuNs - before.cpuNs) / 1e9 / seconds,
+    ms: after.ms - before.ms,
+    sent: after.sent - before.sent,
+    received: after.received - before.received,
+    cpuNs: after.cpuNs - before.cpuNs,
   };
 }
 
-async function measure(repetitions: number, times: Times): Promise<NicMeasurement> {
+function turnOf(slices: readonly Counted[]): Turn {
+  const sum = (key: keyof Counted) => slices.reduce((total, each) => total + each[key], 0);
+  const seconds = sum("ms") / 1000;
+  return {
+    packetsPerSecond: sum("received") / seconds,
+    offeredPerSecond: sum("sent") / seconds,
+    cpuNsPerPacket: sum("cpuNs") / sum("received"),
+    busy: sum("cpuNs") / 1e9 / seconds,
+  };
+}
+
+async function measure(repetitions: number, slices: number, millis: number): Promise<NicMeasurement> {
   const [senderCpu, forwarderCpu] = allowedCpus();
   if (senderCpu === undefined || forwarderCpu === undefined) throw new Error("two processors are needed");
   createLink();
@@ -83,21 +97,19 @@ async function measure(repetitions: number, times: Times): Promise<NicMeasuremen
   const thread = new Worker(entryFile(import.meta.url, "./native-thread"));
   await once(thread, "online");
 
-  const native = (): Forwarding => {
-    const { warmMs, measuredMs } = times;
-    const millis = START_MS + warmMs + measuredMs + START_MS;
+  const native: Start = (counted) => {
     const { socket, frames, engine } = near;
     thread.postMessage({
       cpu: forwarderCpu,
       bytes: engine.arena.u8,
       socket,
       frames,
-      millis,
+      millis: LEAD_MS + counted + LEAD_MS,
       idleSpins: IDLE_SPINS,
     });
     return { end: async () => void (await once(thread, "message")) };
   };
-  const wasm = (): Forwarding => {
+  const wasm: Start = () => {
     near.engine.arena.setWord(L.HEADER_STOP, 0);
     const pool = new WorkerPool(near.engine, { sockets: near.ports.sockets, cpus: [forwarderCpu] });
     return { end: async () => void (await pool.stop()) };
@@ -111,16 +123,22 @@ async function measure(repetitions: number, times: Times): Promise<NicMeasuremen
     millis: SENDING_MS,
     cpu: senderCpu,
   });
+  const forwarders = { native, wasm };
+  const names = ["native", "wasm"] as const;
+  for (const name of names) await slice(sender, forwarderCpu, WARM_MS, forwarders[name]);
   const turns: NicMeasurement["turns"] = { native: [], wasm: [] };
   for (let i = 1; i <= repetitions; i++) {
-    for (const [name, start] of Object.entries({ native, wasm }) as ["native" | "wasm", () => Forwarding][]) {
-      const result = await turn(sender, forwarderCpu, times, start);
-      turns[name].push(result);
-      process.stderr.write(
-        `bench nic: ${i} of ${repetitions}, ${name}: ${(result.packetsPerSecond / 1000).toFixed(0)} kpps, ` +
-          `${result.cpuNsPerPacket.toFixed(0)} ns of processor per packet\n`,
-      );
+    const counted: Record<(typeof names)[number], Counted[]> = { native: [], wasm: [] };
+    for (let j = 0; j < slices; j++) {
+      for (const name of names)
+        counted[name].push(await slice(sender, forwarderCpu, millis, forwarders[name]));
     }
+    for (const name of names) turns[name].push(turnOf(counted[name]));
+    const told = names.map((name) => {
+      const { packetsPerSecond, cpuNsPerPacket } = turns[name].at(-1)!;
+      return `${name} ${(packetsPerSecond / 1000).toFixed(0)} kpps, ${cpuNsPerPacket.toFixed(0)} ns of processor per packet`;
+    });
+    process.stderr.write(`bench nic: ${i} of ${repetitions}: ${told.join("; ")}\n`);
   }
   const { sent, received, corrupted } = sender.stop();
   const statistics = new Statistics(near.engine.arena);
@@ -145,6 +163,6 @@ async function measure(repetitions: number, times: Times): Promise<NicMeasuremen
   return result;
 }
 
-const [repetitions, warmMs, measuredMs] = process.argv.slice(2).map(Number);
-const result = await measure(repetitions!, { warmMs: warmMs!, measuredMs: measuredMs! });
+const [repetitions, slices, millis] = process.argv.slice(2).map(Number);
+const result = await measure(repetitions!, slices!, millis!);
 process.stdout.write(JSON.stringify(result));
