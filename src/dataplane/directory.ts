@@ -7,7 +7,6 @@ import { type BackendConfig, type Config, FORWARD_MODES } from "../config/schema
 import { expandServices, type Service, serviceKey } from "../config/services.ts";
 import type { Arena } from "./arena.ts";
 import type { DataplaneExports } from "./binary.ts";
-import type { TableHeap } from "./heap.ts";
 import { serviceSlots, servicesBytes, tableBytes } from "./plan.ts";
 import type { Publication } from "./publication.ts";
 import { buildMaglev, tableDigest } from "./table-builder.ts";
@@ -81,7 +80,6 @@ export class PublishedTable {
 
 export class Directory {
   readonly #arena: Arena;
-  readonly #heap: TableHeap;
   readonly #publication: Publication;
   readonly #exports: DataplaneExports;
   /** By id; index 0 is none. */
@@ -91,9 +89,8 @@ export class Directory {
   readonly #tables = new Map<string, PublishedTable>();
   readonly #pools = new Map<string, { index: number; tableSize: number }>();
 
-  constructor(arena: Arena, heap: TableHeap, publication: Publication, exports: DataplaneExports) {
+  constructor(arena: Arena, publication: Publication, exports: DataplaneExports) {
     this.#arena = arena;
-    this.#heap = heap;
     this.#publication = publication;
     this.#exports = exports;
   }
@@ -144,7 +141,7 @@ export class Directory {
   publishTable(pool: string): void {
     const slots = this.buildTable(pool);
     this.#publication.reclaim();
-    const block = this.#heap.allocate(tableBytes(slots.length));
+    const block = this.#publication.allocate(tableBytes(slots.length));
     this.#arena.setWord(block + L.TABLE_SIZE, slots.length);
     this.#arena.u16.set(slots, (block + L.TABLE_SLOTS) / 2);
     this.#publication.publish(this.poolRecord(pool) + L.POOL_TABLE, block);
@@ -196,7 +193,7 @@ export class Directory {
     this.services = expandServices(config);
     const slots = serviceSlots(this.services.length);
     const bytes = servicesBytes(this.services.length, config.vips.length);
-    const block = this.#heap.allocate(bytes);
+    const block = this.#publication.allocate(bytes);
     const { u8 } = this.#arena;
     const view = new DataView(u8.buffer, block, bytes);
     u8.fill(0, block, block + bytes);

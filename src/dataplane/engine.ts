@@ -38,7 +38,7 @@ export class Engine {
     this.exports = instantiate(loadModule("#dataplane.wasm"), this.arena.memory, noSockets);
     this.heap = new TableHeap(this.arena.plan.regions.tables);
     this.publication = new Publication(this.arena, this.heap);
-    this.directory = new Directory(this.arena, this.heap, this.publication, this.exports);
+    this.directory = new Directory(this.arena, this.publication, this.exports);
     this.wiring = new Wiring(this.arena);
     this.rings = new RingAllocator(this.arena);
     this.exports.attach(this.workers);

@@ -25,6 +25,12 @@ export class TableHeap {
     return this.#bytes - this.#gaps.reduce((sum, gap) => sum + gap.bytes, 0);
   }
 
+  /** Whether a block of this size can be allocated now. */
+  hasRoom(bytes: number): boolean {
+    const size = alignUp(bytes, LINE);
+    return this.#gaps.some((gap) => gap.bytes >= size);
+  }
+
   /**
    * Address of a block of at least `bytes`.
    * @throws GuidewayError TABLE_HEAP when no gap is large enough

@@ -15,6 +15,13 @@ import * as L from "../../assembly/layout.ts";
 import type { Arena } from "./arena.ts";
 import type { TableHeap } from "./heap.ts";
 
+/**
+ * Longest wait for workers to let go of replaced blocks. A batch takes less than a millisecond, but a busy machine may keep a
+ * thread from running in the middle of one.
+ */
+const WAIT_MS = 1000;
+const STEP_MS = 1;
+
 interface Retired {
   block: number;
   epoch: number;
@@ -23,6 +30,7 @@ interface Retired {
 export class Publication {
   readonly #arena: Arena;
   readonly #heap: TableHeap;
+  readonly #pause = new Int32Array(new SharedArrayBuffer(4));
   #retired: Retired[] = [];
 
   constructor(arena: Arena, heap: TableHeap) {
@@ -37,6 +45,19 @@ export class Publication {
   /** Blocks that were replaced but may still be read. */
   get retired(): number {
     return this.#retired.length;
+  }
+
+  /**
+   * Address of a block of at least `bytes` in the heap. Where replaced blocks leave no room, it waits until the workers let go
+   * of them, as after many changes in a row; the thread stands still meanwhile.
+   * @throws GuidewayError TABLE_HEAP when there is no room even then
+   */
+  allocate(bytes: number): number {
+    for (let waitedMs = 0; !this.#heap.hasRoom(bytes) && waitedMs < WAIT_MS; waitedMs += STEP_MS) {
+      if (this.reclaim() === 0) break;
+      if (!this.#heap.hasRoom(bytes)) Atomics.wait(this.#pause, 0, 0, STEP_MS);
+    }
+    return this.#heap.allocate(bytes);
   }
 
   /** Replaces the block that a cell refers to; the old one is freed when no worker can read it any more. */
