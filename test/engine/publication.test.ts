@@ -2,7 +2,9 @@
 // poison: whoever reads a table that is not finished, or not there any more, cannot fail to tell.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { suite, test } from "node:test";
+import { Worker } from "node:worker_threads";
 import * as L from "../../assembly/layout.ts";
 import { runs } from "../runs.ts";
 import { nthFlow, packetOf } from "./collisions.ts";
@@ -210,6 +212,43 @@ suite("publication", () => {
     assert.notEqual(publication.reclaim(), 0);
     rig.instance(0).park();
     assert.equal(publication.reclaim(), 0, "parked");
+  });
+
+  test("many changes in a row wait for a worker that is held up in the middle of a batch", async () => {
+    const { rig } = new Publisher();
+    const { arena, heap, directory, publication } = rig.engine;
+    rig.run(0);
+    // Another thread, as this one will stand still: it lets the worker's batch end after a while.
+    const epochAt = (arena.workerBlock(0) + L.WORKER_EPOCH) / 4;
+    const held = new Worker(
+      `const { parentPort, workerData: [memory, at, value] } = require("node:worker_threads");
+       parentPort.postMessage("ready");
+       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+       Atomics.store(new Uint32Array(memory.buffer), at, value);`,
+      { eval: true, workerData: [arena.memory, epochAt, L.WORKER_OFFLINE] },
+    );
+    await once(held, "message");
+    while (heap.hasRoom(L.TABLE_SLOTS + 2 * SIZES.b)) directory.publishTable("b");
+    assert.ok(publication.retired > 100);
+    for (let n = 0; n < 1000; n++) directory.publishTable("b");
+    assert.equal(publication.reclaim(), 0);
+    await once(held, "exit");
+  });
+
+  test("where a worker hangs for good, a change is refused and changes nothing", () => {
+    const { rig } = new Publisher();
+    const { arena, heap, directory } = rig.engine;
+    rig.run(0);
+    while (heap.hasRoom(L.TABLE_SLOTS + 2 * SIZES.a)) directory.publishTable("a");
+    const cell = arena.word(directory.poolRecord("a") + L.POOL_TABLE);
+    const record = directory.backendRecord(7);
+    assert.throws(() => directory.setBackendState(7, "dead"), { code: "TABLE_HEAP" });
+    assert.equal(directory.backends[7]!.state, "active");
+    assert.equal(arena.word(record + L.BACKEND_STATE), L.BACKEND_STATE_ACTIVE);
+    assert.equal(arena.word(directory.poolRecord("a") + L.POOL_TABLE), cell);
+    rig.run(0);
+    directory.setBackendState(7, "dead");
+    assert.equal(arena.word(record + L.BACKEND_STATE), L.BACKEND_STATE_DEAD);
   });
 
   test("the new table is in its cell before the epoch tells of it", () => {
