@@ -1,7 +1,6 @@
 // What the end-to-end tests have in common: configurations for a lab, and what must be true after every run.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import type { BackendStatus, MachineStatus } from "../../src/control/status.ts";
 import type { FrameAudit } from "../../src/dataplane/audit.ts";
 import type { Lab } from "../../src/lab/lab.ts";
@@ -133,9 +132,4 @@ export async function sentPackets(lab: Lab, node: string, device = "eth0"): Prom
 export async function hasProgram(lab: Lab, node: string, device = "eth0"): Promise<boolean> {
   const { stdout } = await lab.exec(node, ["ip", "-json", "-details", "link", "show", "dev", device]);
   return (JSON.parse(stdout) as { xdp?: object }[])[0]!.xdp !== undefined;
-}
-
-/** Reads a file of a process; empty when it is gone. */
-export function procFile(pid: number, file: string): Promise<string> {
-  return readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "");
 }
