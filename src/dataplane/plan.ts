@@ -17,7 +17,10 @@ export interface Shape {
 
 /** Descriptors of an RX or TX ring: the kernel's customary size. */
 export const PACKET_RING_ENTRIES = 2048;
-/** Frames per queue when the configuration says auto: two rings' worth. */
+/**
+ * Frames per queue when the configuration says auto: two rings' worth. Not more, not rounded up: frames are used in
+ * turn, all of them, and as a power of two apart their headers share few sets of a cache.
+ */
 const FRAMES_PER_QUEUE = 4096;
 /** Frames per worker on top: what it has in hand and in hand-off rings. */
 const FRAMES_PER_WORKER = 512;
@@ -126,7 +129,7 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
   const frameBytes = config.frames.size;
   const frameCount =
     config.frames.count === "auto"
-      ? powerOfTwo(queues * FRAMES_PER_QUEUE + workers * FRAMES_PER_WORKER)
+      ? queues * FRAMES_PER_QUEUE + workers * FRAMES_PER_WORKER
       : config.frames.count;
   const shardLines = shardLinesFor(config.conntrack.flows);
   const backends = Object.values(config.pools).reduce((sum, pool) => sum + pool.backends.length, 0);
