@@ -81,8 +81,10 @@ export function write(
   const third: u32 = ttl | (protocol << 8);
   const checksum = checksumOf(<u64>first + second + third + source + destination);
   store<u64>(ip, <u64>first | ((<u64>second) << 32));
-  store<u64>(ip, <u64>(third | (checksum << 16)) | ((<u64>source) << 32), TTL);
-  store<u32>(ip, destination, DESTINATION);
+  // In front of a received packet the checksum begins a cache line: no store crosses into it.
+  store<u16>(ip, <u16>third, TTL);
+  store<u16>(ip, <u16>checksum, CHECKSUM);
+  store<u64>(ip, <u64>source | (<u64>destination << 32), SOURCE);
 }
 
 /** Replaces the TTL and corrects the checksum. */
