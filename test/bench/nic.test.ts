@@ -35,8 +35,10 @@ test("bench nic", { skip }, () => {
   );
 });
 
-test("bench nic says that it needs root", { skip: root ? "is root" : false }, () => {
-  const { status, stderr } = guideway(["bench", "nic"]);
-  assert.equal(status, 1);
-  assert.match(stderr, /needs root/);
-});
+if (!root) {
+  test("bench nic says that it needs root", () => {
+    const { status, stderr } = guideway(["bench", "nic"]);
+    assert.equal(status, 1);
+    assert.match(stderr, /needs root/);
+  });
+}
