@@ -84,7 +84,7 @@ export function write(
   // In front of a received packet the checksum begins a cache line: no store crosses into it.
   store<u16>(ip, <u16>third, TTL);
   store<u16>(ip, <u16>checksum, CHECKSUM);
-  store<u64>(ip, <u64>source | (<u64>destination << 32), SOURCE);
+  store<u64>(ip, <u64>source | ((<u64>destination) << 32), SOURCE);
 }
 
 /** Replaces the TTL and corrects the checksum. */
