@@ -1,7 +1,8 @@
 // The end of a balancer, wanted or not, and what it leaves behind: nothing.
 
 import assert from "node:assert/strict";
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { Lab } from "../../src/lab/lab.ts";
 import { startLoad, startServer, startServers, vipUrl } from "../../src/lab/traffic.ts";
@@ -149,10 +150,11 @@ suite("the end of a balancer", OPTIONS, () => {
     t.after(() => first.stop());
     const second = newFolder();
     t.after(() => rmSync(second, { recursive: true, force: true }));
-    await assert.rejects(
-      startBalancer(lab, "lb1", config, { folder: second }),
-      /ended with 1[\s\S]*another socket has this queue/,
-    );
+    await assert.rejects(startBalancer(lab, "lb1", config, { folder: second }), ({ message }: Error) => {
+      assert.match(message, /ended with 1[\s\S]*another socket has this queue/);
+      assert.doesNotMatch(message, /"msg":" +at /, "no stack for what an operator can do something about");
+      return true;
+    });
     assert.ok(await hasProgram(lab, "lb1"));
     await checkServed();
     await checkFrames(first);
@@ -167,5 +169,28 @@ suite("the end of a balancer", OPTIONS, () => {
     );
     assert.equal((await first.status()).pid, first.pid);
     await checkServed();
+  });
+
+  test("a file where the admin socket should be is left alone", async () => {
+    const file = join(folder, "admin.sock");
+    writeFileSync(file, "precious");
+    try {
+      await assert.rejects(startBalancer(lab, "lb1", config, { folder }), /ended with 1[\s\S]*is no socket/);
+      assert.equal(readFileSync(file, "utf8"), "precious");
+      assert.equal(await hasProgram(lab, "lb1"), false);
+    } finally {
+      rmSync(file, { force: true });
+    }
+  });
+
+  test("a neighbour that an operator has entered is used, and stays", async (t) => {
+    const entry = [lab.address("be2", "v4"), "dev", "eth0"];
+    await lab.exec("lb1", ["ip", "neigh", "replace", ...entry, "lladdr", lab.mac("be2"), "nud", "permanent"]);
+    t.after(() => lab.exec("lb1", ["ip", "neigh", "del", ...entry]));
+    const balancer = await start();
+    t.after(() => balancer.stop());
+    await checkServed();
+    await balancer.stop();
+    assert.deepEqual(await neighbours(), [lab.address("be2", "v4")]);
   });
 });
