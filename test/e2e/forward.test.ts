@@ -79,7 +79,7 @@ for (const forward of ["l2", "gre"] as const) {
         await t.test("every packet and every flow is counted, every frame is back", async () => {
           await checkFrames(balancer);
           const status = await balancer.status();
-          checkCounters(status);
+          await checkCounters(balancer);
           assert.deepEqual(
             Object.keys(status.reasons).sort(),
             ["hit", "new"],

@@ -81,7 +81,7 @@ suite("the balancer's own addresses and echo", OPTIONS, () => {
     assert.deepEqual([longLived.lost, longLived.moved], [0, 0]);
     await checkFrames(balancer);
     const status = await balancer.status();
-    checkCounters(status);
+    await checkCounters(balancer);
     // The filter passes what is not for a VIP; nothing of it ever reached a worker.
     assert.deepEqual(
       Object.keys(status.reasons).sort(),

@@ -137,7 +137,7 @@ suite("the end of a balancer", OPTIONS, () => {
       await checkServed();
       const status = await next.status();
       assert.equal(status.pid, next.pid);
-      checkCounters(status);
+      await checkCounters(next);
       await checkFrames(next);
       assert.equal((await next.stop()).code, 0);
       // What watched the neighbours for the killed one ends at the next change at the latest.

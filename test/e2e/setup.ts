@@ -104,9 +104,23 @@ export async function checkFrames(balancer: Balancer): Promise<void> {
   assert.ok(settled(audit!), JSON.stringify(audit!.places));
 }
 
+const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
+
+/** A status between whose counters no packet came: clients of a connection that broke go on sending for a while. */
+async function quietStatus(balancer: Balancer): Promise<MachineStatus> {
+  const received = ({ workers }: MachineStatus) => sum(workers.map(({ packets }) => packets));
+  let status = await balancer.status();
+  await eventually("no packet comes while the counters are read", async () => {
+    const before = received(status);
+    status = await balancer.status();
+    return received(status) === before;
+  });
+  return status;
+}
+
 /** Checks that the counters of a machine agree with each other. */
-export function checkCounters({ workers, reasons, vips, pools }: MachineStatus): void {
-  const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
+export async function checkCounters(balancer: Balancer): Promise<void> {
+  const { workers, reasons, vips, pools } = await quietStatus(balancer);
   const backends = pools.flatMap((pool) => pool.backends);
   const forwarded = (reasons.hit ?? 0) + (reasons.new ?? 0);
   const received = sum(workers.map(({ packets, handed }) => packets - handed));
