@@ -5,9 +5,12 @@
 import { beforeMs, nowMs, timeoutMs } from "./clock";
 import { backendOf, isExpired, remove, stateOf } from "./conntrack";
 import { add } from "./counters";
-import { lineAt, self, shardLines } from "./instance";
+import { backends, lineAt, self, shardLines } from "./instance";
 import {
   AGE_PER_TIMEOUT,
+  BACKEND_BYTES,
+  BACKEND_STATE,
+  BACKEND_STATE_FREE,
   COUNTER_EXPIRED,
   COUNTER_SWEPT,
   FLOW_UDP,
@@ -34,13 +37,18 @@ function ownedLines(): u32 {
   return owned * shardLines;
 }
 
-/** Empties the ways of a line that are expired, or whose state's bit is set in `states`. */
+/** Whether the entry's backend has left: its id must come out of the table before it can be another's. */
+function isForsaken(entry: usize): bool {
+  return load<u32>(backends + backendOf(entry) * BACKEND_BYTES, BACKEND_STATE) == BACKEND_STATE_FREE;
+}
+
+/** Empties the ways of a line that are expired or whose backend has left, or whose state's bit is set in `states`. */
 function sweepLine(line: usize, states: u32): void {
   let expired: u64 = 0;
   for (let way: u32 = 0; way < WAYS; way++) {
     const entry = line + way;
     if (backendOf(entry) == 0) continue;
-    if ((states >>> stateOf(entry)) & 1 || isExpired(entry)) {
+    if ((states >>> stateOf(entry)) & 1 || isExpired(entry) || isForsaken(entry)) {
       remove(entry);
       expired++;
     }

@@ -3,7 +3,7 @@
 import { Client } from "undici";
 import type { MachineStatus, TableStatus } from "../control/status.ts";
 import type { FrameAudit } from "../dataplane/audit.ts";
-import type { BackendState } from "../dataplane/directory.ts";
+import type { BackendState } from "../dataplane/backend-records.ts";
 import { GuidewayError } from "../errors.ts";
 
 const TIMEOUT_MS = 5000;

@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/schema.ts";
 import { auditFrames, type FrameAudit } from "../dataplane/audit.ts";
-import type { BackendState } from "../dataplane/directory.ts";
+import type { BackendState } from "../dataplane/backend-records.ts";
 import { Engine } from "../dataplane/engine.ts";
 import { workerCount } from "../dataplane/plan.ts";
 import { WorkerPool } from "../dataplane/pool.ts";
@@ -111,13 +111,8 @@ export class Machine {
 
   /** Changes whether a backend gets packets. @throws GuidewayError UNKNOWN when there is no such pool or backend */
   setBackendState(pool: string, name: string, state: BackendState): void {
-    const backend = this.engine.directory.backendsOf(pool).find(({ config }) => config.name === name);
-    if (!backend)
-      throw new GuidewayError(
-        "UNKNOWN",
-        `there is no backend ${JSON.stringify(name)} in pool ${JSON.stringify(pool)}`,
-      );
-    this.engine.directory.setBackendState(backend.id, state);
+    const { directory } = this.engine;
+    directory.setBackendState(directory.backend(pool, name).id, state);
     this.#log.info({ pool, backend: name, state }, "backend state");
   }
 

@@ -5,7 +5,8 @@
 // entries fresh itself ("managed"). Changes arrive by its monitor; a poll catches what that missed, and looks
 // for the routes that were not there before. Entries made by hand are followed and never touched.
 
-import type { DirectoryBackend, NextHop } from "../dataplane/directory.ts";
+import type { NextHop } from "../dataplane/backend-records.ts";
+import type { DirectoryBackend } from "../dataplane/directory.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { macBytes } from "../mac.ts";

@@ -1,12 +1,8 @@
 // What a machine says of itself: the body of GET /v1/status.
 
-import type { BackendState, DirectoryBackend } from "../dataplane/directory.ts";
-import {
-  type BackendTraffic,
-  Statistics,
-  type Traffic,
-  type WorkerStatistics,
-} from "../dataplane/statistics.ts";
+import type { BackendState } from "../dataplane/backend-records.ts";
+import type { DirectoryBackend } from "../dataplane/directory.ts";
+import type { BackendTraffic, Statistics, Traffic, WorkerStatistics } from "../dataplane/statistics.ts";
 import type { SocketStatistics } from "../native.ts";
 import type { Machine } from "./machine.ts";
 
@@ -67,8 +63,7 @@ export interface MachineStatus {
 
 export function statusOf(machine: Machine): MachineStatus {
   const { engine, config, startedAt, ports } = machine;
-  const { arena, directory, publication } = engine;
-  const statistics = new Statistics(arena);
+  const { arena, directory, publication, statistics } = engine;
   const { total, places } = machine.auditFrames();
   return {
     machine: config.machine.name,
@@ -98,7 +93,7 @@ export function statusOf(machine: Machine): MachineStatus {
       ports: port,
       forward,
       pool,
-      ...statistics.vip(index),
+      ...statistics.vip(directory.vipNumbers[index]!),
     })),
     pools: directory.poolNames.map((name) => poolStatus(machine, name, statistics)),
     frames: { total, places },
@@ -122,17 +117,17 @@ export function tableOf(machine: Machine, pool: string): TableStatus {
 function poolStatus(machine: Machine, name: string, statistics: Statistics): PoolStatus {
   const { directory } = machine.engine;
   const table = directory.table(name);
-  const backend = ({ id, config, state }: DirectoryBackend): BackendStatus => ({
+  const backend = ({ id, config, state, weight }: DirectoryBackend): BackendStatus => ({
     name: config.name,
     id,
     address: config.address,
     state,
-    weight: config.weight,
+    weight,
     share: table.share(id),
     nextHop: machine.neighbours.nextHop(id),
     ...statistics.backend(id),
   });
-  const { algorithm, tableSize } = machine.config.pools[name]!;
+  const { algorithm, tableSize } = directory.pool(name);
   return {
     name,
     algorithm,

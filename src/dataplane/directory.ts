@@ -1,23 +1,28 @@
-// Who is who in the arena: indices of pools and VIPs, ids of backends, numbers of services, and the records
-// behind them. Written by the controller only; see layout.ts for what each record means.
+// Who is who in the arena: pools, backends, services and VIPs under their numbers, and what is published of them.
+// Written by the controller only; see layout.ts for what each record means.
+//
+// A configuration is applied as the difference to the one before. What stays keeps its number, so flows stay:
+//
+//   admit(config)   new backends get an id and a record; no packet goes to them yet, their next hops can be found
+//   apply(config)   everything is built and stored in the heap, then tables and services are swapped in
+//
+// Each pool's table and the services block is one pointer: a packet sees a VIP as it was before or as it is after. A number
+// that is let go rests until no worker, and no entry of the connection table, can refer to it.
 
 import * as L from "../../assembly/layout.ts";
-import { addressBytes, addressFamily } from "../config/address.ts";
-import { type BackendConfig, type Config, FORWARD_MODES } from "../config/schema.ts";
-import { expandServices, type Service, serviceKey } from "../config/services.ts";
+import type { BackendConfig, Config, PoolConfig } from "../config/schema.ts";
+import { expandServices, type Service } from "../config/services.ts";
+import { GuidewayError } from "../errors.ts";
 import type { Arena } from "./arena.ts";
+import { BackendRecords, type BackendState, type NextHop } from "./backend-records.ts";
 import type { DataplaneExports } from "./binary.ts";
-import { serviceSlots, servicesBytes, tableBytes } from "./plan.ts";
+import { Numbers } from "./numbers.ts";
 import type { Publication } from "./publication.ts";
-import { buildMaglev, tableDigest } from "./table-builder.ts";
-
-export type BackendState = "active" | "draining" | "dead";
-
-const STATES: Record<BackendState, number> = {
-  active: L.BACKEND_STATE_ACTIVE,
-  draining: L.BACKEND_STATE_DRAINING,
-  dead: L.BACKEND_STATE_DEAD,
-};
+import type { PublishedTable } from "./published-table.ts";
+import { servicesBlock } from "./services-block.ts";
+import type { Statistics } from "./statistics.ts";
+import { buildMaglev } from "./table-builder.ts";
+import { type StagedTable, type TableSource, Tables } from "./tables.ts";
 
 /** A backend of a pool, under its id. */
 export interface DirectoryBackend {
@@ -25,161 +30,379 @@ export interface DirectoryBackend {
   pool: string;
   config: BackendConfig;
   state: BackendState;
+  /** In force: the configuration's, unless update() changed it. */
+  weight: number;
 }
 
-/** Where frames for a backend go next. */
-export interface NextHop {
-  /** Six bytes. */
-  mac: Uint8Array;
-  /** Index of the interface record. */
-  interface: number;
+export interface BackendChange {
+  id: number;
+  state?: BackendState;
+  weight?: number;
 }
 
-/** A MAC address and an interface as BACKEND_NEXT_HOP holds them. */
-function nextHopWord({ mac, interface: index }: NextHop): bigint {
-  const bytes = mac.reduceRight((word, byte) => (word << 8n) | BigInt(byte), 0n);
-  return bytes | (BigInt(index) << 48n) | (1n << 56n);
+/** What apply() changed. */
+export interface Applied {
+  added: DirectoryBackend[];
+  removed: DirectoryBackend[];
+  /** Pools whose table was swapped. */
+  tables: string[];
+  services: { added: Service[]; removed: Service[] };
 }
 
-/** A table as it was published. */
-export class PublishedTable {
-  /** As configured. */
-  readonly size: number;
-  /** Ids in slot order; none when no backend takes flows. */
-  readonly slots: Uint16Array;
-  readonly #names: readonly DirectoryBackend[];
-  #digest: string | undefined;
-  #taken: Map<number, number> | undefined;
+/** The same name at another address is another backend: its flows must not follow. */
+function backendKey(pool: string, { name, address, port }: BackendConfig): string {
+  return `${pool}\n${name}\n${address}\n${port ?? ""}`;
+}
 
-  constructor(size: number, slots: Uint16Array, backends: readonly DirectoryBackend[]) {
-    this.size = size;
-    this.slots = slots;
-    this.#names = backends;
-  }
+function serviceName({ address, protocol, port }: Service): string {
+  return `${address} ${protocol} ${port}`;
+}
 
-  /** Names of the backends in slot order. */
-  entries(): string[] {
-    return Array.from(this.slots, (id) => this.#names[id]!.config.name);
-  }
+type Settings = Pick<DirectoryBackend, "config" | "weight">;
 
-  /** Equal on machines with equal tables. */
-  get digest(): string {
-    this.#digest ??= tableDigest(this.size, this.entries());
-    return this.#digest;
-  }
-
-  /** Part of the slots that a backend has, 0 … 1. */
-  share(id: number): number {
-    if (!this.#taken) {
-      this.#taken = new Map();
-      for (const each of this.slots) this.#taken.set(each, (this.#taken.get(each) ?? 0) + 1);
-    }
-    return this.slots.length === 0 ? 0 : (this.#taken.get(id) ?? 0) / this.slots.length;
-  }
+/** What is in force of a configuration. */
+interface InForce {
+  pools: Config["pools"];
+  /** Backends of each pool, in the order of the configuration. */
+  members: ReadonlyMap<string, DirectoryBackend[]>;
+  vips: Config["vips"];
+  /** Number of the counters of each VIP. */
+  vipNumbers: number[];
+  services: Service[];
+  servicesBytes: Uint8Array;
 }
 
 export class Directory {
   readonly #arena: Arena;
   readonly #publication: Publication;
   readonly #exports: DataplaneExports;
-  /** By id; index 0 is none. */
+  readonly #statistics: Statistics;
+  readonly #tables: Tables;
+  readonly #records: BackendRecords;
+  /** By id; index 0, and what left, are holes. */
   readonly backends: DirectoryBackend[] = [];
-  services: Service[] = [];
-  vips: Config["vips"] = [];
-  readonly #tables = new Map<string, PublishedTable>();
-  readonly #pools = new Map<string, { index: number; tableSize: number }>();
+  #inForce: InForce = {
+    pools: {},
+    members: new Map(),
+    vips: [],
+    vipNumbers: [],
+    services: [],
+    servicesBytes: new Uint8Array(),
+  };
+  readonly #pools: Numbers;
+  readonly #ids: Numbers;
+  readonly #vips = new Numbers("VIPs", 0, L.MAX_VIPS);
+  readonly #services = new Numbers("services", 1, L.MAX_SERVICES + 1);
 
-  constructor(arena: Arena, publication: Publication, exports: DataplaneExports) {
+  constructor(arena: Arena, publication: Publication, exports: DataplaneExports, statistics: Statistics) {
     this.#arena = arena;
     this.#publication = publication;
     this.#exports = exports;
+    this.#statistics = statistics;
+    this.#tables = new Tables(arena, publication);
+    this.#records = new BackendRecords(arena);
+    this.#pools = new Numbers("pools", 0, arena.plan.poolCapacity);
+    this.#ids = new Numbers("backends", 1, arena.plan.backendCapacity);
   }
 
-  /** Enters pools, backends and VIPs of a configuration and publishes their tables and services. */
-  apply(config: Config): void {
-    for (const [name, pool] of Object.entries(config.pools)) {
-      this.#pools.set(name, { index: this.#pools.size, tableSize: pool.tableSize });
-      for (const backend of pool.backends) this.#addBackend(name, backend);
-      this.publishTable(name);
+  // ── Configurations ─────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Gives the backends that are new in a configuration an id. What is not applied afterwards is given up with dismiss().
+   * @throws GuidewayError CAPACITY; nothing is changed then
+   */
+  admit(config: Pick<Config, "pools">): DirectoryBackend[] {
+    this.reclaim();
+    const admitted: DirectoryBackend[] = [];
+    try {
+      for (const [pool, { backends }] of Object.entries(config.pools)) {
+        for (const each of backends) {
+          const key = backendKey(pool, each);
+          if (this.#ids.get(key) === undefined)
+            admitted.push(this.#addBackend(this.#ids.take(key), pool, each));
+        }
+      }
+    } catch (error) {
+      this.dismiss(admitted);
+      throw error;
     }
-    this.#publishServices(config);
+    return admitted;
   }
 
-  #addBackend(pool: string, config: BackendConfig): void {
-    const id = Math.max(1, this.backends.length);
-    this.backends[id] = { id, pool, config, state: "active" };
-    const at = this.backendRecord(id);
-    this.#arena.u8.set(addressBytes(config.address), at + L.BACKEND_ADDRESS);
-    this.#arena.setWord(at + L.BACKEND_FAMILY, addressFamily(config.address));
-    this.#arena.setWord(at + L.BACKEND_STATE, L.BACKEND_STATE_ACTIVE);
-  }
-
-  backendRecord(id: number): number {
-    return this.#arena.plan.regions.backends.offset + id * L.BACKEND_BYTES;
-  }
-
-  poolRecord(name: string): number {
-    return this.#arena.plan.regions.pools.offset + this.#pools.get(name)!.index * L.POOL_BYTES;
-  }
-
-  get poolNames(): string[] {
-    return [...this.#pools.keys()];
-  }
-
-  backendsOf(pool: string): DirectoryBackend[] {
-    return this.backends.filter((backend) => backend?.pool === pool);
-  }
-
-  /** Ids in slot order of the pool's table as it would be built now: from its active backends. */
-  buildTable(pool: string): Uint16Array {
-    const active = this.backendsOf(pool).filter(({ state }) => state === "active");
-    const entries = active.map(({ id, config }) => ({ id, key: config.name, weight: config.weight }));
-    return buildMaglev(this.#pools.get(pool)!.tableSize, entries);
-  }
-
-  /** Builds a pool's table and swaps it in. @throws GuidewayError TABLE_HEAP; the old table stays then */
-  publishTable(pool: string): void {
-    const slots = this.buildTable(pool);
-    this.#publication.reclaim();
-    const block = this.#publication.allocate(tableBytes(slots.length));
-    this.#arena.setWord(block + L.TABLE_SIZE, slots.length);
-    this.#arena.u16.set(slots, (block + L.TABLE_SLOTS) / 2);
-    this.#publication.publish(this.poolRecord(pool) + L.POOL_TABLE, block);
-    this.#tables.set(pool, new PublishedTable(this.#pools.get(pool)!.tableSize, slots, this.backends));
-  }
-
-  /** The table that workers use. */
-  table(pool: string): PublishedTable {
-    return this.#tables.get(pool)!;
+  /** Gives up backends that were admitted, but for those of the configuration in force. */
+  dismiss(admitted: readonly DirectoryBackend[]): void {
+    for (const backend of admitted) {
+      const { id, pool, config } = backend;
+      if (this.backendsOf(pool).includes(backend)) continue;
+      this.#ids.drop(backendKey(pool, config));
+      this.#removeBackend(id);
+    }
   }
 
   /**
-   * Changes whether a backend gets packets, and swaps its pool's table. A backend that comes is ready before the
-   * table shows it; one that goes is out of the table before its flows are let go.
-   * @throws GuidewayError TABLE_HEAP; nothing is changed then
+   * Puts a configuration in force: its pools, backends and VIPs, and nothing of the one before.
+   * @throws GuidewayError CAPACITY or TABLE_HEAP; the configuration before stays then
    */
-  setBackendState(id: number, state: BackendState): void {
-    const backend = this.backends[id]!;
-    const before = backend.state;
-    if (before === state) return;
-    const write = (state: BackendState) =>
-      this.#arena.setWord(this.backendRecord(id) + L.BACKEND_STATE, STATES[state]);
-    backend.state = state;
+  apply(config: Pick<Config, "pools" | "vips">): Applied {
+    const added = this.admit(config);
+    const before = this.#inForce;
+    const settings = this.#takeOver(config);
+    const taken: (() => void)[] = [];
+    let staged: StagedTable[] = [];
     try {
-      if (state === "active") write(state);
-      if (before === "active" || state === "active") this.publishTable(backend.pool);
+      this.#inForce = this.#resolve(config, taken);
+      staged = this.#tables.stage(this.poolNames.map((pool) => this.#source(pool)));
+      const block = this.#stageServices(before.servicesBytes);
+      return this.#commit(before, added, staged, block);
     } catch (error) {
-      backend.state = before;
-      write(before);
+      this.#inForce = before;
+      this.#tables.discard(staged);
+      for (const giveBack of taken) giveBack();
+      for (const [backend, each] of settings) Object.assign(backend, each);
+      this.dismiss(added);
       throw error;
     }
-    write(state);
+  }
+
+  /** The settings of backends that stay. @returns what they were before */
+  #takeOver(config: Pick<Config, "pools">): Map<DirectoryBackend, Settings> {
+    const before = new Map<DirectoryBackend, Settings>();
+    for (const [pool, { backends }] of Object.entries(config.pools)) {
+      for (const each of backends) {
+        const backend = this.#known(pool, each);
+        before.set(backend, { config: backend.config, weight: backend.weight });
+        // A weight that a command set stays until the configuration says another one.
+        if (each.weight !== backend.config.weight) backend.weight = each.weight;
+        backend.config = each;
+      }
+    }
+    return before;
+  }
+
+  #known(pool: string, config: BackendConfig): DirectoryBackend {
+    return this.backends[this.#ids.get(backendKey(pool, config))!]!;
+  }
+
+  /** Numbers everything in a configuration. @param taken gets what gives each new number back */
+  #resolve({ pools, vips }: Pick<Config, "pools" | "vips">, taken: (() => void)[]): InForce {
+    const take = (numbers: Numbers, key: string) => {
+      const isNew = numbers.get(key) === undefined;
+      const number = numbers.take(key);
+      if (isNew) taken.push(() => numbers.drop(key));
+      return number;
+    };
+    const members = Object.entries(pools).map(([pool, { backends }]) => {
+      take(this.#pools, pool);
+      return [pool, backends.map((each) => this.#known(pool, each))] as const;
+    });
+    const vipNumbers = vips.map(({ name }) => {
+      const isNew = this.#vips.get(name) === undefined;
+      const number = take(this.#vips, name);
+      if (isNew) this.#statistics.rebaseVip(number);
+      return number;
+    });
+    const services = expandServices({ vips }).map((service) => ({
+      ...service,
+      number: take(this.#services, serviceName(service)),
+    }));
+    const poolRecord = (name: string) => this.poolRecord(name);
+    const servicesBytes = servicesBlock(
+      { services, vips, vipNumbers, poolRecord },
+      this.#exports.serviceHash,
+    );
+    return { pools, members: new Map(members), vips, vipNumbers, services, servicesBytes };
+  }
+
+  /** Where the services block lies in the heap, unless it is the published one. */
+  #stageServices(published: Uint8Array): number | undefined {
+    const { servicesBytes } = this.#inForce;
+    if (Buffer.compare(servicesBytes, published) === 0) return undefined;
+    const block = this.#publication.allocate(servicesBytes.length);
+    this.#arena.u8.set(servicesBytes, block);
+    return block;
+  }
+
+  /** Swaps everything in. Cannot fail. */
+  #commit(
+    before: InForce,
+    added: DirectoryBackend[],
+    staged: StagedTable[],
+    block: number | undefined,
+  ): Applied {
+    for (const each of staged) this.#tables.publish(each, this.poolRecord(each.pool));
+    if (block !== undefined) this.#publication.publish(L.HEADER_SERVICES, block);
+    const now = this.#inForce;
+    const { epoch } = this.#publication;
+    const passed = () => this.#publication.passed(epoch);
+
+    const vips = new Set(now.vips.map(({ name }) => name));
+    for (const { name } of before.vips) if (!vips.has(name)) this.#vips.rest(name, passed);
+
+    for (const pool of before.members.keys()) {
+      if (now.members.has(pool)) continue;
+      const cell = this.poolRecord(pool) + L.POOL_TABLE;
+      this.#tables.forget(pool);
+      this.#pools.rest(pool, passed, () => this.#publication.publish(cell, 0));
+    }
+
+    const services = differences(before.services, now.services, serviceName);
+    const expired = this.#swept(this.#statistics.sweepsToExpiry());
+    for (const each of services.removed) this.#services.rest(serviceName(each), expired);
+
+    const members = (of: InForce) => [...of.members.values()].flat();
+    const { removed } = differences(members(before), members(now), ({ id }) => id);
+    const swept = this.#swept(2);
+    for (const { id, pool, config } of removed) {
+      this.#removeBackend(id);
+      this.#ids.rest(backendKey(pool, config), swept);
+    }
+    return { added, removed, tables: staged.map(({ pool }) => pool), services };
+  }
+
+  /** True once every worker has swept all of its lines so often from now on. */
+  #swept(times: number): () => boolean {
+    const before = this.#statistics.sweeps();
+    return () =>
+      this.#statistics.sweeps().every((now, worker) => {
+        const then = before[worker];
+        return now === undefined || then === undefined || now - then >= times;
+      });
+  }
+
+  /** Frees numbers and blocks that nobody can refer to any more. */
+  reclaim(): void {
+    for (const numbers of [this.#pools, this.#ids, this.#vips, this.#services]) numbers.reclaim();
+    this.#publication.reclaim();
+  }
+
+  get vips(): Config["vips"] {
+    return this.#inForce.vips;
+  }
+
+  /** Number of the counters of each of `vips`. */
+  get vipNumbers(): readonly number[] {
+    return this.#inForce.vipNumbers;
+  }
+
+  get services(): Service[] {
+    return this.#inForce.services;
+  }
+
+  /** The services block as it was published: what the arena should hold at HEADER_SERVICES. */
+  get servicesBytes(): Uint8Array {
+    return this.#inForce.servicesBytes;
+  }
+
+  // ── Backends ───────────────────────────────────────────────────────────────────────────────────
+
+  #addBackend(id: number, pool: string, config: BackendConfig): DirectoryBackend {
+    const backend: DirectoryBackend = { id, pool, config, state: "active", weight: config.weight };
+    this.backends[id] = backend;
+    this.#statistics.rebaseBackend(id);
+    this.#records.write(id, config.address, backend.state);
+    return backend;
+  }
+
+  #removeBackend(id: number): void {
+    this.#records.free(id);
+    delete this.backends[id];
+  }
+
+  backendRecord(id: number): number {
+    return this.#records.at(id);
+  }
+
+  /** In the order of the configuration. */
+  backendsOf(pool: string): readonly DirectoryBackend[] {
+    return this.#inForce.members.get(pool) ?? [];
+  }
+
+  /** @throws GuidewayError UNKNOWN when there is no such pool or backend */
+  backend(pool: string, name: string): DirectoryBackend {
+    const backend = this.backendsOf(pool).find(({ config }) => config.name === name);
+    if (backend) return backend;
+    throw new GuidewayError(
+      "UNKNOWN",
+      `there is no backend ${JSON.stringify(name)} in pool ${JSON.stringify(pool)}`,
+    );
+  }
+
+  /**
+   * Changes which backends get packets, and how many, with one new table for each pool concerned. A backend that comes is
+   * ready before the table shows it; one that goes is out of the table before its flows are let go.
+   * @throws GuidewayError TABLE_HEAP; nothing is changed then
+   */
+  update(changes: readonly BackendChange[]): void {
+    const before = changes.map(({ id }) => ({ ...this.backends[id]! }));
+    const pools = new Set(before.map(({ pool }) => pool));
+    for (const { id, ...change } of changes) Object.assign(this.backends[id]!, change);
+    let staged: StagedTable[];
+    try {
+      staged = this.#tables.stage([...pools].map((pool) => this.#source(pool)));
+    } catch (error) {
+      for (const each of before) Object.assign(this.backends[each.id]!, each);
+      throw error;
+    }
+    const changed = changes.map(({ id }) => this.backends[id]!);
+    const write = ({ id, state }: DirectoryBackend) => this.#records.setState(id, state);
+    changed.filter(({ state }) => state === "active").forEach(write);
+    for (const each of staged) this.#tables.publish(each, this.poolRecord(each.pool));
+    changed.forEach(write);
+  }
+
+  /** Changes whether a backend gets packets: see update(). */
+  setBackendState(id: number, state: BackendState): void {
+    this.update([{ id, state }]);
   }
 
   /** Sets where a backend's packets go; undefined when that is not known, and its packets are dropped. */
   setNextHop(id: number, hop: NextHop | undefined): void {
-    const word = hop ? nextHopWord(hop) : 0n;
-    Atomics.store(this.#arena.u64, (this.backendRecord(id) + L.BACKEND_NEXT_HOP) / 8, word);
+    this.#records.setNextHop(id, hop);
+  }
+
+  // ── Pools ──────────────────────────────────────────────────────────────────────────────────────
+
+  get poolNames(): string[] {
+    return Object.keys(this.#inForce.pools);
+  }
+
+  /** Its configuration in force. */
+  pool(name: string): PoolConfig {
+    return this.#inForce.pools[name]!;
+  }
+
+  poolRecord(name: string): number {
+    return this.#arena.plan.regions.pools.offset + this.#pools.get(name)! * L.POOL_BYTES;
+  }
+
+  #active(pool: string): DirectoryBackend[] {
+    return this.backendsOf(pool).filter(({ state }) => state === "active");
+  }
+
+  #source(pool: string): TableSource {
+    return {
+      pool,
+      size: this.pool(pool).tableSize,
+      backends: this.#active(pool).map(({ id, weight, config }) => ({ id, weight, name: config.name })),
+      build: () => this.buildTable(pool),
+    };
+  }
+
+  /** Ids in slot order of the pool's table as it would be built now: from its active backends. */
+  buildTable(pool: string): Uint16Array {
+    const entries = this.#active(pool).map(({ id, config, weight }) => ({ id, key: config.name, weight }));
+    return buildMaglev(this.pool(pool).tableSize, entries);
+  }
+
+  /** Builds a pool's table and swaps it in, also if it is the same. @throws GuidewayError TABLE_HEAP; the old table stays then */
+  publishTable(pool: string): void {
+    for (const each of this.#tables.stage([this.#source(pool)], true))
+      this.#tables.publish(each, this.poolRecord(pool));
+  }
+
+  /** The table that workers use. */
+  table(pool: string): PublishedTable {
+    return this.#tables.get(pool);
   }
 
   setInterface(index: number, settings: { mac: Uint8Array; mtu: number }): void {
@@ -187,43 +410,14 @@ export class Directory {
     this.#arena.u8.set(settings.mac, at + L.INTERFACE_MAC);
     this.#arena.setWord(at + L.INTERFACE_MTU, settings.mtu);
   }
+}
 
-  #publishServices(config: Config): void {
-    this.vips = config.vips;
-    this.services = expandServices(config);
-    const slots = serviceSlots(this.services.length);
-    const bytes = servicesBytes(this.services.length, config.vips.length);
-    const block = this.#publication.allocate(bytes);
-    const { u8 } = this.#arena;
-    const view = new DataView(u8.buffer, block, bytes);
-    u8.fill(0, block, block + bytes);
-    const vips = L.SERVICES_SLOTS + slots * L.SERVICE_BYTES;
-    view.setUint32(L.SERVICES_MASK, slots - 1, true);
-    view.setUint32(L.SERVICES_VIPS, vips, true);
-    for (const service of this.services) {
-      const key = serviceKey(service);
-      const words = new DataView(key.buffer);
-      let slot =
-        this.#exports.serviceHash(
-          words.getBigUint64(0, true),
-          words.getBigUint64(8, true),
-          words.getUint32(L.SERVICE_PORT, true),
-        ) &
-        (slots - 1);
-      const at = () => L.SERVICES_SLOTS + slot * L.SERVICE_BYTES;
-      while (view.getUint8(at() + L.SERVICE_FAMILY) !== 0) slot = (slot + 1) & (slots - 1);
-      u8.set(key, block + at());
-      view.setUint16(at() + L.SERVICE_NUMBER, service.number, true);
-      view.setUint16(at() + L.SERVICE_VIP, service.vipIndex, true);
-    }
-    config.vips.forEach((vip, index) => {
-      const at = vips + index * L.VIP_BYTES;
-      view.setUint32(at + L.VIP_INDEX, index, true);
-      view.setUint32(at + L.VIP_POOL, this.poolRecord(vip.pool), true);
-      view.setUint8(at + L.VIP_FORWARD, FORWARD_MODES[vip.forward]);
-      view.setUint8(at + L.VIP_TTL, vip.tunnel.ttl);
-      view.setUint8(at + L.VIP_FLAGS, vip.echo ? L.VIP_FLAG_ECHO : 0);
-    });
-    this.#publication.publish(L.HEADER_SERVICES, block);
-  }
+/** What came and what went, by a key. */
+function differences<T, K>(before: readonly T[], after: readonly T[], key: (each: T) => K) {
+  const old = new Set(before.map(key));
+  const now = new Set(after.map(key));
+  return {
+    added: after.filter((each) => !old.has(key(each))),
+    removed: before.filter((each) => !now.has(key(each))),
+  };
 }

@@ -11,6 +11,7 @@ import { TableHeap } from "./heap.ts";
 import { planArena, type Shape } from "./plan.ts";
 import { Publication } from "./publication.ts";
 import { RingAllocator } from "./rings.ts";
+import { Statistics } from "./statistics.ts";
 import { Wiring } from "./wiring.ts";
 
 export class Engine {
@@ -18,6 +19,7 @@ export class Engine {
   readonly arena: Arena;
   readonly heap: TableHeap;
   readonly publication: Publication;
+  readonly statistics: Statistics;
   readonly directory: Directory;
   readonly wiring: Wiring;
   readonly rings: RingAllocator;
@@ -38,7 +40,8 @@ export class Engine {
     this.exports = instantiate(loadModule("#dataplane.wasm"), this.arena.memory, noSockets);
     this.heap = new TableHeap(this.arena.plan.regions.tables);
     this.publication = new Publication(this.arena, this.heap);
-    this.directory = new Directory(this.arena, this.publication, this.exports);
+    this.statistics = new Statistics(this.arena);
+    this.directory = new Directory(this.arena, this.publication, this.exports, this.statistics);
     this.wiring = new Wiring(this.arena);
     this.rings = new RingAllocator(this.arena);
     this.exports.attach(this.workers);

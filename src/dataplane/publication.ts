@@ -60,6 +60,11 @@ export class Publication {
     return this.#heap.allocate(bytes);
   }
 
+  /** Gives back a block that was never published. */
+  discard(block: number): void {
+    this.#heap.free(block);
+  }
+
   /** Replaces the block that a cell refers to; the old one is freed when no worker can read it any more. */
   publish(cell: number, block: number): void {
     const old = Atomics.exchange(this.#arena.u32, cell / 4, block);

@@ -37,6 +37,8 @@ export interface BackendTraffic extends Traffic {
 export class Statistics {
   readonly #arena: Arena;
   readonly #workers: number[];
+  /** What counters had counted for others, before they were given to whom they count for now. */
+  readonly #bases = new Map<number, number>();
 
   constructor(arena: Arena) {
     this.#arena = arena;
@@ -86,18 +88,54 @@ export class Statistics {
     return counts;
   }
 
-  vip(index: number): Traffic {
-    const at = L.COUNTER_VIPS + index * L.COUNTER_VIP_BYTES;
-    return { packets: this.#sum(at), bytes: this.#sum(at + 8) };
+  /** Sum of a counter since its number was given to somebody. */
+  #since(counter: number): number {
+    return this.#sum(counter) - (this.#bases.get(counter) ?? 0);
+  }
+
+  /** From now on the counters are another VIP's. */
+  rebaseVip(number: number): void {
+    const at = L.COUNTER_VIPS + number * L.COUNTER_VIP_BYTES;
+    for (const counter of [at, at + 8]) this.#bases.set(counter, this.#sum(counter));
+  }
+
+  /** From now on the counters are another backend's. Active flows are not: they end at zero by themselves. */
+  rebaseBackend(id: number): void {
+    const at = L.COUNTER_BACKENDS + id * L.COUNTER_BACKEND_BYTES;
+    for (const counter of [at, at + 8, at + 16]) this.#bases.set(counter, this.#sum(counter));
+  }
+
+  /** @param number of the VIP's counters: Directory.vipNumbers */
+  vip(number: number): Traffic {
+    const at = L.COUNTER_VIPS + number * L.COUNTER_VIP_BYTES;
+    return { packets: this.#since(at), bytes: this.#since(at + 8) };
   }
 
   backend(id: number): BackendTraffic {
     const at = L.COUNTER_BACKENDS + id * L.COUNTER_BACKEND_BYTES;
     return {
-      packets: this.#sum(at),
-      bytes: this.#sum(at + 8),
-      newFlows: this.#sum(at + 16),
+      packets: this.#since(at),
+      bytes: this.#since(at + 8),
+      newFlows: this.#since(at + 16),
       activeFlows: this.#sum(at + 24),
     };
+  }
+
+  /** How often each worker has swept all of its lines; undefined for one without shards. */
+  sweeps(): (number | undefined)[] {
+    const owners = this.#arena.u8.subarray(L.HEADER_SHARD_OWNERS, L.HEADER_SHARD_OWNERS + L.SHARDS);
+    return this.#workers.map((worker) => {
+      const shards = owners.reduce((sum, owner) => sum + Number(owner === worker), 0);
+      if (shards === 0) return undefined;
+      return this.#counter(worker, L.COUNTER_SWEPT) / (shards * this.#arena.plan.shardLines);
+    });
+  }
+
+  /** Sweeps after which an entry whose flow sends no more is gone: one a shortest timeout, and two for what is under way. */
+  sweepsToExpiry(): number {
+    const timeouts = [L.FLOW_NEW, L.FLOW_ESTABLISHED, L.FLOW_CLOSING, L.FLOW_UDP].map((state) =>
+      this.#arena.word(L.HEADER_TIMEOUTS + 4 * state),
+    );
+    return Math.ceil((Math.max(...timeouts) / Math.min(...timeouts)) * (1 + 1 / L.AGE_PER_TIMEOUT)) + 2;
   }
 }

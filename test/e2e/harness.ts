@@ -20,7 +20,7 @@ import { stringify } from "yaml";
 import { AdminClient } from "../../src/admin/client.ts";
 import type { MachineStatus } from "../../src/control/status.ts";
 import type { FrameAudit } from "../../src/dataplane/audit.ts";
-import type { BackendState } from "../../src/dataplane/directory.ts";
+import type { BackendState } from "../../src/dataplane/backend-records.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { stringify } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
-import type { BackendState } from "../../src/dataplane/directory.ts";
+import type { BackendState } from "../../src/dataplane/backend-records.ts";
 import { OfflineEngine } from "../../src/io/offline.ts";
 import { macBytes } from "../../src/mac.ts";
 import { random } from "../dataplane/random.ts";

@@ -1,0 +1,81 @@
+// The pools' lookup tables: built from who takes flows, put into the heap, swapped in.
+
+import * as L from "../../assembly/layout.ts";
+import type { Arena } from "./arena.ts";
+import { tableBytes } from "./plan.ts";
+import type { Publication } from "./publication.ts";
+import { PublishedTable } from "./published-table.ts";
+
+/** What a table is built from, and how. */
+export interface TableSource {
+  pool: string;
+  size: number;
+  /** Those with slots, in the order of the configuration. */
+  backends: readonly { id: number; weight: number; name: string }[];
+  /** Ids in slot order. */
+  build: () => Uint16Array;
+}
+
+/** A table that is in the heap but not published. */
+export interface StagedTable {
+  pool: string;
+  block: number;
+  table: PublishedTable;
+  signature: string;
+}
+
+export class Tables {
+  readonly #arena: Arena;
+  readonly #publication: Publication;
+  readonly #published = new Map<string, { table: PublishedTable; signature: string }>();
+
+  constructor(arena: Arena, publication: Publication) {
+    this.#arena = arena;
+    this.#publication = publication;
+  }
+
+  /** The table that workers use. */
+  get(pool: string): PublishedTable {
+    return this.#published.get(pool)!.table;
+  }
+
+  /**
+   * Builds those tables that would differ from the published ones, or all of them.
+   * @throws GuidewayError TABLE_HEAP, and none is in the heap then
+   */
+  stage(sources: readonly TableSource[], all = false): StagedTable[] {
+    this.#publication.reclaim();
+    const staged: StagedTable[] = [];
+    try {
+      for (const { pool, size, backends, build } of sources) {
+        const signature = `${size} ${backends.map(({ id, weight }) => `${id}:${weight}`).join(" ")}`;
+        if (!all && signature === this.#published.get(pool)?.signature) continue;
+        const slots = build();
+        const block = this.#publication.allocate(tableBytes(slots.length));
+        this.#arena.setWord(block + L.TABLE_SIZE, slots.length);
+        this.#arena.u16.set(slots, (block + L.TABLE_SLOTS) / 2);
+        const names = new Map(backends.map(({ id, name }) => [id, name]));
+        staged.push({ pool, block, table: new PublishedTable(size, slots, names), signature });
+      }
+    } catch (error) {
+      this.discard(staged);
+      throw error;
+    }
+    return staged;
+  }
+
+  discard(staged: readonly StagedTable[]): void {
+    for (const { block } of staged) this.#publication.discard(block);
+  }
+
+  /** Swaps a table in. @param record of its pool */
+  publish({ pool, block, table, signature }: StagedTable, record: number): void {
+    this.#publication.publish(record + L.POOL_TABLE, block);
+    this.#published.set(pool, { table, signature });
+  }
+
+  /** Its record goes later, when no VIP of the old services block refers to it. */
+  forget(pool: string): void {
+    this.#published.delete(pool);
+  }
+}
