@@ -53,6 +53,11 @@ export function expandServices(config: Pick<Config, "vips">): Service[] {
   return services;
 }
 
+/** What makes two services the same one, whatever their numbers. */
+export function serviceName({ address, protocol, port }: Service): string {
+  return `${address} ${protocol} ${port}`;
+}
+
 /** The key that a service is found by: the bytes of its SERVICE_* record up to its number, 20 of them. */
 export function serviceKey(service: Pick<Service, "address" | "protocol" | "port">): Uint8Array {
   const key = new Uint8Array(SERVICE_NUMBER);

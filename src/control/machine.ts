@@ -3,13 +3,17 @@
 //   start   open sockets → offer frames → workers → neighbours → attach
 //   stop    detach → workers drain and end → sockets close → neighbours are let go
 //
+//   apply   new backends' neighbours → tables and services are swapped in → XDP takes new services
+//
 // Packets reach the workers only while everything they need is there; before and after, they go to the host.
 
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/schema.ts";
+import { expandServices, serviceName } from "../config/services.ts";
 import { auditFrames, type FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
+import type { Applied, DirectoryBackend } from "../dataplane/directory.ts";
 import { Engine } from "../dataplane/engine.ts";
 import { workerCount } from "../dataplane/plan.ts";
 import { WorkerPool } from "../dataplane/pool.ts";
@@ -26,7 +30,7 @@ const RESOLVE_STEP_MS = 20;
 const SECRET_BYTES = 32;
 
 export class Machine {
-  readonly config: Config;
+  #config: Config;
   readonly startedAt = new Date();
   readonly engine: Engine;
   readonly ports: XdpPorts;
@@ -50,15 +54,14 @@ export class Machine {
     const secret = randomBytes(SECRET_BYTES);
     const words = [0, 8, 16, 24].map((at) => secret.readBigUInt64LE(at));
     const queues = facts.reduce((sum, each) => sum + each.queues, 0);
-    this.config = config;
+    this.#config = config;
     this.#log = log;
     this.engine = new Engine(config, { queues, workers: workerCount(config) }, words);
     this.#prepareMemory();
     this.ports = new XdpPorts(this.engine, facts, secret);
-    const onLink = new Set(config.vips.filter((vip) => vip.forward === "l2").map((vip) => vip.pool));
     this.neighbours = new Neighbours({
       interfaces: config.interfaces,
-      onLink,
+      onLink: (pool) => this.#config.vips.some((vip) => vip.forward === "l2" && vip.pool === pool),
       setNextHop: (id, hop) => this.engine.directory.setNextHop(id, hop),
       log,
     });
@@ -85,23 +88,60 @@ export class Machine {
     u8.fill(0, frames.offset, frames.offset + frames.bytes);
   }
 
+  /** The configuration in force. */
+  get config(): Config {
+    return this.#config;
+  }
+
   async start(): Promise<void> {
     this.engine.offerFrames();
     const { cpus } = this.config.workers;
     this.#pool = new WorkerPool(this.engine, { sockets: this.ports.sockets, ...(cpus && { cpus }) });
-    await Promise.race([this.#resolve(), this.#pool.failure()]);
+    this.neighbours.start();
+    await Promise.race([this.#resolve(this.engine.directory.backends), this.#pool.failure()]);
     this.ports.attach();
     for (const { name, queues, sockets, program } of this.ports.interfaces) {
       this.#log.info({ interface: name, queues, workers: this.engine.workers, sockets, program }, "attached");
     }
   }
 
-  /** Finds the neighbours, and waits a little for those that do not answer at once. */
-  async #resolve(): Promise<void> {
-    await this.neighbours.start(this.engine.directory.backends.filter(Boolean));
-    for (let waited = 0; waited < RESOLVE_MS && !this.neighbours.resolved; waited += RESOLVE_STEP_MS) {
+  /** Finds the neighbours of all backends, and waits a little for those of the given ones that do not answer at once. */
+  async #resolve(backends: readonly DirectoryBackend[]): Promise<void> {
+    await this.neighbours.follow(this.engine.directory.backends.filter(Boolean));
+    for (let waited = 0; waited < RESOLVE_MS && !this.neighbours.resolved(backends.filter(Boolean)); ) {
       await sleep(RESOLVE_STEP_MS);
+      waited += RESOLVE_STEP_MS;
     }
+  }
+
+  /**
+   * Puts another configuration in force, without a lost packet on what stays: pools, backends and VIPs. What it says of
+   * anything else is the caller's business. Calls must not overlap.
+   * @throws GuidewayError CAPACITY or TABLE_HEAP; the configuration before stays then
+   */
+  async apply(config: Config): Promise<Applied> {
+    const { directory, publication } = this.engine;
+    const before = this.#config;
+    this.#config = config;
+    const admitted = directory.admit(config);
+    let applied: Applied;
+    try {
+      if (admitted.length > 0) await this.#resolve(admitted);
+      const services = new Set(expandServices(config).map(serviceName));
+      this.ports.removeServices(directory.services.filter((each) => !services.has(serviceName(each))));
+      applied = directory.apply(config);
+    } catch (error) {
+      this.#config = before;
+      this.ports.addServices(directory.services);
+      directory.dismiss(admitted);
+      await this.neighbours.follow(directory.backends.filter(Boolean));
+      throw error;
+    }
+    await publication.settled();
+    this.ports.addServices(applied.services.added);
+    await this.neighbours.follow(directory.backends.filter(Boolean));
+    directory.reclaim();
+    return { ...applied, added: admitted };
   }
 
   /** Rejects when a worker fails, which is a defect. */

@@ -34,6 +34,8 @@ interface Way {
 
 interface Target {
   backend: DirectoryBackend;
+  /** The MAC address of its configuration when it was looked up. */
+  given: string | undefined;
   /** Undefined while there is no route. */
   way: Way | undefined;
   mac: string | undefined;
@@ -44,8 +46,8 @@ interface Target {
 export interface NeighbourOptions {
   /** Names of the interfaces, in the order of their records. */
   interfaces: readonly string[];
-  /** Pools whose VIPs forward on layer 2: their backends must be on the link. */
-  onLink: ReadonlySet<string>;
+  /** Whether VIPs of a pool forward on layer 2: its backends must be on the link. */
+  onLink: (pool: string) => boolean;
   setNextHop: (id: number, hop: NextHop | undefined) => void;
   log: Logger;
 }
@@ -64,14 +66,8 @@ export class Neighbours {
     this.#options = options;
   }
 
-  /** Finds the routes, asks for the neighbours, and follows them from then on. */
-  async start(backends: readonly DirectoryBackend[]): Promise<void> {
-    this.#targets = backends.map((backend) => ({
-      backend,
-      way: undefined,
-      mac: undefined,
-      complaint: undefined,
-    }));
+  /** Follows the kernel's neighbours from here on; backends are named by follow(). */
+  start(): void {
     this.#unwatch = watchNeighbours(() => {
       this.#settling ??= setTimeout(() => {
         this.#settling = undefined;
@@ -79,8 +75,32 @@ export class Neighbours {
       }, SETTLE_MS);
     });
     this.#poll = setInterval(() => this.#refreshSoon(), POLL_MS);
+  }
+
+  /**
+   * Follows these backends and no others: finds the routes of the new ones and asks for their neighbours. Resolves when
+   * that was tried once.
+   */
+  async follow(backends: readonly DirectoryBackend[]): Promise<void> {
+    const known = new Map(this.#targets.map((target) => [target.backend.id, target]));
+    this.#targets = backends.map((backend) => {
+      const target = known.get(backend.id);
+      if (target?.backend === backend && target.given === backend.config.mac) return target;
+      return { backend, given: backend.config.mac, way: undefined, mac: undefined, complaint: undefined };
+    });
     this.#refreshSoon();
     await this.#refreshing;
+    await this.#forgetOthers();
+  }
+
+  /** Lets go of the neighbours that no backend needs any more. */
+  async #forgetOthers(): Promise<void> {
+    const needed = new Set(this.#targets.map(({ way }) => way && `${way.dev} ${way.neighbour}`));
+    for (const [key, { address, dev }] of this.#managed) {
+      if (needed.has(key)) continue;
+      this.#managed.delete(key);
+      await forgetNeighbour(address, dev);
+    }
   }
 
   #refreshSoon(): void {
@@ -130,7 +150,7 @@ export class Neighbours {
           `the route to it leaves by ${dev}, which is not among the configured interfaces (${interfaces.join(", ")})`,
         );
       }
-      if (gateway && onLink.has(pool) && !mac) {
+      if (gateway && onLink(pool) && !mac) {
         throw new GuidewayError(
           "NEXT_HOP",
           `it is behind the router ${gateway}, but forward: l2 needs it on the segment`,
@@ -182,9 +202,12 @@ export class Neighbours {
     this.#options.setNextHop(backend.id, hop);
   }
 
-  /** Whether every backend with a route has a MAC address. */
-  get resolved(): boolean {
-    return this.#targets.every(({ way, mac }) => way === undefined || mac !== undefined);
+  /** Whether those of these backends that have a route have a MAC address too. */
+  resolved(backends: readonly DirectoryBackend[]): boolean {
+    const ids = new Set(backends.map(({ id }) => id));
+    return this.#targets.every(
+      ({ backend, way, mac }) => !ids.has(backend.id) || way === undefined || mac !== undefined,
+    );
   }
 
   nextHop(id: number): { dev: string; address: string | undefined; mac: string | undefined } | undefined {

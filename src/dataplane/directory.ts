@@ -11,7 +11,7 @@
 
 import * as L from "../../assembly/layout.ts";
 import type { BackendConfig, Config, PoolConfig } from "../config/schema.ts";
-import { expandServices, type Service } from "../config/services.ts";
+import { expandServices, type Service, serviceName } from "../config/services.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Arena } from "./arena.ts";
 import { BackendRecords, type BackendState, type NextHop } from "./backend-records.ts";
@@ -52,10 +52,6 @@ export interface Applied {
 /** The same name at another address is another backend: its flows must not follow. */
 function backendKey(pool: string, { name, address, port }: BackendConfig): string {
   return `${pool}\n${name}\n${address}\n${port ?? ""}`;
-}
-
-function serviceName({ address, protocol, port }: Service): string {
-  return `${address} ${protocol} ${port}`;
 }
 
 type Settings = Pick<DirectoryBackend, "config" | "weight">;

@@ -11,6 +11,7 @@
 // this batch, and it is done with earlier ones. A parked worker shows "offline" and reads the epoch again before
 // any cell. All of these accesses are sequentially consistent.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import * as L from "../../assembly/layout.ts";
 import type { Arena } from "./arena.ts";
 import type { TableHeap } from "./heap.ts";
@@ -92,6 +93,14 @@ export class Publication {
         return false;
     }
     return true;
+  }
+
+  /** Resolves when every worker uses what is published now, and nothing older. Gives up after a second: a worker is stuck. */
+  async settled(): Promise<void> {
+    const { epoch } = this;
+    for (let waitedMs = 0; waitedMs < WAIT_MS && !this.passed(epoch); waitedMs += STEP_MS)
+      await sleep(STEP_MS);
+    this.reclaim();
   }
 
   /** Frees what can be freed. @returns blocks that still wait */

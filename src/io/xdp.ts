@@ -11,7 +11,7 @@
 
 import * as L from "../../assembly/layout.ts";
 import { type InterfaceFacts, readInterface } from "../config/interfaces.ts";
-import { serviceKey } from "../config/services.ts";
+import { type Service, serviceKey } from "../config/services.ts";
 import type { Engine } from "../dataplane/engine.ts";
 import { GuidewayError } from "../errors.ts";
 import { macBytes } from "../mac.ts";
@@ -78,8 +78,7 @@ export class XdpPorts {
     this.#program = asking(() => this.#native.XdpProgram.load(sizes));
     this.#program.setSecret(secret);
     this.#program.setShardOwners(engine.shardOwners);
-    for (const service of engine.directory.services)
-      this.#program.setService(serviceKey(service), service.number);
+    this.addServices(engine.directory.services);
     try {
       for (const [index, each] of facts.entries())
         this.#openInterface(each, index, index * queues * L.MAX_WORKERS);
@@ -151,6 +150,16 @@ export class XdpPorts {
     return Array.from({ length: this.#engine.workers }, (_, worker) =>
       this.#open.filter((socket) => socket.worker === worker).map((socket) => socket.fd),
     );
+  }
+
+  /** Packets for these go to the workers from here on, where the program is attached. */
+  addServices(services: readonly Service[]): void {
+    for (const service of services) this.#program.setService(serviceKey(service), service.number);
+  }
+
+  /** Packets for these go to the host from here on. */
+  removeServices(services: readonly Service[]): void {
+    for (const service of services) this.#program.deleteService(serviceKey(service));
   }
 
   /** From here on packets of VIPs go to the workers. */
