@@ -7,5 +7,5 @@ export { touched } from "./pipeline";
 export { abandon, pending } from "./ports";
 export * from "./reasons";
 export { serviceHash } from "./services";
-export { steer } from "./steer";
+export { flowOf, steer } from "./steer";
 export { attach, busy, park, run, settle } from "./worker";

@@ -1,4 +1,5 @@
-// What the XDP program does in front of the sockets, for ports without one: which shard gets a packet.
+// What the controller asks about packets that it does not forward. The answer is in the first record of its own
+// block's batch, which nothing else uses.
 
 import { flowKey4, flowKey6, shardOf } from "./hash";
 import { block } from "./instance";
@@ -6,11 +7,12 @@ import { PACKET_BYTES, STEERED, WORKER_BATCH } from "./layout";
 import { classify } from "./pipeline";
 import { Packet } from "./records";
 import { refreshServices } from "./services";
+import { hashOf } from "./tables";
 import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
 
-/** @returns STEERED | shard for a packet of a VIP, else 0 */
-export function steer(start: u32, length: u32): u32 {
+/** Parses a packet, finds its service and computes its flow key. */
+function read(start: u32, length: u32): Packet {
   refreshServices();
   const at = block + WORKER_BATCH;
   memory.fill(at, 0, PACKET_BYTES);
@@ -18,6 +20,15 @@ export function steer(start: u32, length: u32): u32 {
   packet.start = start;
   packet.length = length;
   classify(at, at + PACKET_BYTES);
+  return packet;
+}
+
+/**
+ * What the XDP program does in front of the sockets, for ports without one: which shard gets a packet.
+ * @returns STEERED | shard for a packet of a VIP, else 0
+ */
+export function steer(start: u32, length: u32): u32 {
+  const packet = read(start, length);
   if (packet.line != 0) return STEERED | shardOf(packet.key);
   if (packet.vip == 0) return 0;
   const ip: usize = start + packet.l3;
@@ -26,4 +37,16 @@ export function steer(start: u32, length: u32): u32 {
       ? flowKey4(ipv4.source(ip), 0, packet.service)
       : flowKey6(ipv6.source0(ip), ipv6.source1(ip), 0, packet.service);
   return STEERED | shardOf(key);
+}
+
+/**
+ * The flow of a packet, as the lookup tables see it.
+ * @returns address of a record with its service, key and hash, valid until the next call; 0 for what is no TCP or UDP
+ *   flow of a VIP
+ */
+export function flowOf(start: u32, length: u32): u32 {
+  const packet = read(start, length);
+  if (packet.line == 0) return 0;
+  packet.hash = hashOf(packet);
+  return <u32>changetype<usize>(packet);
 }

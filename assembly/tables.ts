@@ -8,7 +8,7 @@ import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
 
 /** Flow hash of a parsed TCP or UDP packet. */
-function hashOf(packet: Packet): u32 {
+export function hashOf(packet: Packet): u32 {
   const ip: usize = packet.start + packet.l3;
   const ports = load<u32>(packet.start + packet.l4);
   return packet.family == 4

@@ -5,6 +5,7 @@ import type { MachineStatus, TableStatus } from "../control/status.ts";
 import type { FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
 import { GuidewayError } from "../errors.ts";
+import type { RunningConfig } from "./config.ts";
 
 const TIMEOUT_MS = 5000;
 
@@ -51,6 +52,11 @@ export class AdminClient {
 
   status(): Promise<MachineStatus> {
     return this.#request("GET", "/v1/status");
+  }
+
+  /** The configuration in force. */
+  config(): Promise<RunningConfig> {
+    return this.#request("GET", "/v1/config");
   }
 
   /** Where every packet buffer is. */

@@ -8,6 +8,7 @@ import fastify, { type FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Machine } from "../control/machine.ts";
 import { GuidewayError } from "../errors.ts";
+import { serveConfig } from "./config.ts";
 
 const backendState = z.strictObject({ state: z.enum(["active", "draining", "dead"]) });
 
@@ -68,6 +69,7 @@ export class AdminServer {
         .send({ error: { code: "NOT_FOUND", message: `there is no ${request.method} ${request.url}` } }),
     );
     this.#server.get("/v1/status", () => machine.status());
+    serveConfig(this.#server, machine);
     this.#server.get("/v1/frames", () => machine.auditFrames());
     this.#server.get<{ Params: { pool: string } }>("/v1/pools/:pool/table", ({ params }) =>
       machine.table(params.pool),

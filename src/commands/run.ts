@@ -18,12 +18,12 @@ async function run(file: string, log: import("../log.ts").Logger): Promise<void>
   const { Machine } = await import("../control/machine.ts");
   const { AdminServer } = await import("../admin/server.ts");
 
-  const { config, warnings } = loadConfig(file);
+  const { config, warnings, text } = loadConfig(file);
   for (const warning of warnings) log.warn(warning);
   const stop = new Promise<string>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve(signal));
   });
-  const machine = new Machine(config, log);
+  const machine = new Machine(config, log, { text, file, generation: 1 });
   let admin: import("../admin/server.ts").AdminServer | undefined;
   try {
     admin = await AdminServer.listen(machine, config.admin.socket);

@@ -13,6 +13,8 @@ export { ConfigError, type ConfigIssue, formatIssue } from "./error.ts";
 export interface LoadedConfig {
   config: Config;
   warnings: ConfigIssue[];
+  /** What it was read from. */
+  text: string;
 }
 
 /**
@@ -28,7 +30,7 @@ export function parseConfig(text: string, file: string): LoadedConfig {
     throw new ConfigError([...source.issues, ...issues].sort(byPosition));
   }
   const warnings = findWarnings(result.data).map(({ path, message, at }) => source.issue(path, message, at));
-  return { config: result.data, warnings: warnings.sort(byPosition) };
+  return { config: result.data, warnings: warnings.sort(byPosition), text };
 }
 
 /** Reads a configuration file; like parseConfig, and a file that cannot be read is a ConfigError too. */

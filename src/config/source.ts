@@ -258,7 +258,7 @@ function locate(
 }
 
 /** `pools.web.backends[3].port`; keys with other characters are quoted: `pools["a.b"]`. */
-function formatPath(path: Path): string {
+export function formatPath(path: Path): string {
   let text = "";
   for (const segment of path) {
     if (typeof segment === "number") text += `[${segment}]`;

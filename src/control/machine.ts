@@ -31,6 +31,8 @@ const SECRET_BYTES = 32;
 
 export class Machine {
   #config: Config;
+  /** The text of the configuration, where it is from, and which one it is: 1 is what the machine was started with. */
+  readonly running: Readonly<{ text: string; file: string; generation: number }>;
   readonly startedAt = new Date();
   readonly engine: Engine;
   readonly ports: XdpPorts;
@@ -42,7 +44,7 @@ export class Machine {
    * Opens everything; nothing flows yet.
    * @throws GuidewayError for interfaces that are not there; the addon's errors for what the kernel refuses
    */
-  constructor(config: Config, log: Logger) {
+  constructor(config: Config, log: Logger, running: Machine["running"]) {
     if (config.interfaces.length === 0) {
       throw new GuidewayError(
         "INTERFACE",
@@ -55,6 +57,7 @@ export class Machine {
     const words = [0, 8, 16, 24].map((at) => secret.readBigUInt64LE(at));
     const queues = facts.reduce((sum, each) => sum + each.queues, 0);
     this.#config = config;
+    this.running = running;
     this.#log = log;
     this.engine = new Engine(config, { queues, workers: workerCount(config) }, words);
     this.#prepareMemory();

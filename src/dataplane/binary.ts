@@ -35,6 +35,7 @@ export interface DataplaneExports {
   abandon(): void;
   busy(ownNs: number, kernelNs: number): void;
   steer(start: number, length: number): number;
+  flowOf(start: number, length: number): number;
   serviceHash(address0: bigint, address1: bigint, tail: number): number;
 }
 

@@ -10,6 +10,7 @@ const LAYERS = [
   ["bench", "demo"],
   ["admin"],
   ["control", "explain", "replay"],
+  ["plan"],
   ["io", "lab"],
   ["dataplane"],
   ["config"],
