@@ -1,6 +1,6 @@
 // Who gives how much to whom: what moves from one backend to another.
 
-import { type PoolTable, samePlace, type Target } from "./tables.ts";
+import { type PoolTable, samePlace, sameTable, type Target } from "./tables.ts";
 
 /** What moves between two backends; parts of all slots and of all sampled flows of the VIP, 0 to 1. */
 export interface Move {
@@ -81,6 +81,7 @@ export function compareTables(
   after: PoolTable | undefined,
 ): { moved: number; whole: number } {
   const old = before.slots;
+  if (after && sameTable(before, after)) return { moved: 0, whole: old.length };
   const next = after?.slots ?? new Uint16Array(0);
   const to = (slot: number) => after?.targets[next[slot]!];
   const from = (slot: number) => before.targets[old[slot]!];

@@ -7,7 +7,7 @@ import { expandServices, type Service } from "../config/services.ts";
 import { FlowSample } from "./flow-sample.ts";
 import { compareTables, Matrix, type Move } from "./matrix.ts";
 import { type PoolFate, poolFates } from "./pools.ts";
-import { type PoolTable, type StateOf, sharesOf, Tables, targetOf } from "./tables.ts";
+import { type PoolTable, type StateOf, sameTable, sharesOf, Tables, targetOf } from "./tables.ts";
 import { matchVips } from "./vips.ts";
 
 /** What becomes of a VIP. Parts are fractions, 0 to 1. */
@@ -128,6 +128,7 @@ class Comparison {
       const pool = this.#poolOf.get(nameOf(service));
       const nextTable = pool === undefined ? undefined : this.#after(pool);
       counts.whole += before.length;
+      if (before === after && nextTable && sameTable(table, nextTable)) continue;
       for (let i = 0; i < before.length; i++) {
         const to = nextTable && targetOf(nextTable, after[i]!);
         counts.moved += matrix.add("flows", targetOf(table, before[i]!), to, 1);

@@ -20,12 +20,16 @@ export function samePlace(a: Target, b: Target): boolean {
   return a.address === b.address && (a.name === b.name || a.port === b.port);
 }
 
-export interface PoolTable {
-  /** As configured, a prime. */
-  size: number;
-  /** Indices into targets, in slot order; none when no backend takes flows. */
+/** Slots that are computed once for each set of backends. */
+interface Built {
+  /** Indices of backends, in slot order; none when no backend takes flows. */
   slots: Uint16Array;
-  /** Backends that take flows. */
+  /** How many slots each backend has. */
+  counts: Float64Array;
+}
+
+export interface PoolTable extends Built {
+  /** Backends that take flows, by their index. */
   targets: Target[];
 }
 
@@ -34,41 +38,50 @@ const KEPT_SLOTS = 1 << 25;
 
 export class Tables {
   /** By what a table is computed from; the least recently used first. */
-  readonly #slots = new Map<string, Uint16Array>();
+  readonly #built = new Map<string, Built>();
   #kept = 0;
 
   /** The table of a pool. */
   of(config: Config, pool: string, stateOf: StateOf): PoolTable {
     const { algorithm, tableSize, backends } = config.pools[pool]!;
-    const taking = backends
+    const targets = backends
       .filter(({ name, weight }) => weight > 0 && stateOf(pool, name) === "active")
       .sort((a, b) => (a.name < b.name ? -1 : 1));
-    const key = JSON.stringify([algorithm, tableSize, taking.map(({ name, weight }) => [name, weight])]);
-    const build = () =>
-      buildMaglev(
-        tableSize,
-        taking.map(({ name, weight }, id) => ({ key: name, weight, id })),
-      );
-    return {
-      size: tableSize,
-      slots: this.#recall(key, build),
-      targets: taking,
-    };
+    const weights = targets.map(({ name, weight }) => [name, weight] as const);
+    const key = JSON.stringify([algorithm, tableSize, weights]);
+    let built = this.#built.get(key);
+    if (built) this.#built.delete(key);
+    else {
+      built = build(tableSize, weights);
+      this.#kept += built.slots.length;
+    }
+    this.#built.set(key, built);
+    this.#forget();
+    return { ...built, targets };
   }
 
-  #recall(key: string, build: () => Uint16Array): Uint16Array {
-    const known = this.#slots.get(key);
-    const slots = known ?? build();
-    if (known) this.#slots.delete(key);
-    else this.#kept += slots.length;
-    this.#slots.set(key, slots);
-    for (const [oldest, { length }] of this.#slots) {
-      if (this.#kept <= KEPT_SLOTS || oldest === key) break;
-      this.#slots.delete(oldest);
-      this.#kept -= length;
+  #forget(): void {
+    for (const [oldest, { slots }] of this.#built) {
+      if (this.#kept <= KEPT_SLOTS || this.#built.size === 1) break;
+      this.#built.delete(oldest);
+      this.#kept -= slots.length;
     }
-    return slots;
   }
+}
+
+function build(size: number, weights: readonly (readonly [name: string, weight: number])[]): Built {
+  const slots = buildMaglev(
+    size,
+    weights.map(([key, weight], id) => ({ key, weight, id })),
+  );
+  const counts = new Float64Array(weights.length);
+  for (const index of slots) counts[index]!++;
+  return { slots, counts };
+}
+
+/** Whether two tables send every hash to the same place. */
+export function sameTable(a: PoolTable, b: PoolTable): boolean {
+  return a.slots === b.slots && a.targets.every((target, index) => samePlace(target, b.targets[index]!));
 }
 
 /** Where the table sends a flow: the engine's slot is the hash times the size, less 32 bits (docs/datapath.md §4). */
@@ -79,8 +92,6 @@ export function targetOf({ slots, targets }: PoolTable, hash: number): Target | 
 }
 
 /** Part of the slots that each backend of a pool has, 0 to 1. */
-export function sharesOf({ slots, targets }: PoolTable): Map<string, number> {
-  const counts = new Float64Array(targets.length);
-  for (const index of slots) counts[index]!++;
+export function sharesOf({ slots, counts, targets }: PoolTable): Map<string, number> {
   return new Map(targets.map(({ name }, index) => [name, counts[index]! / slots.length]));
 }

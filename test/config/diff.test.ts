@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { suite, test } from "node:test";
+import { parse, stringify } from "yaml";
+import { type ConfigChange, diffConfigs, requiresRestart } from "../../src/config/diff.ts";
+import { parseConfig } from "../../src/config/load.ts";
+
+const EXAMPLE = readFileSync(new URL("../../docs/example.yaml", import.meta.url), "utf8");
+const example = parseConfig(EXAMPLE, "example.yaml").config;
+
+// biome-ignore lint/suspicious/noExplicitAny: a document is edited in any place
+type Document = any;
+
+/** What changes when the example is edited. */
+function edited(edit: (document: Document) => void): ConfigChange[] {
+  const document = parse(EXAMPLE) as Document;
+  edit(document);
+  return diffConfigs(example, parseConfig(stringify(document), "edited.yaml").config);
+}
+
+suite("differences of configurations", () => {
+  test("none between equal ones, however they are written", () => {
+    assert.deepEqual(diffConfigs(example, example), []);
+    const same = edited((document) => {
+      document.pools.web.backends.reverse();
+      document.vips.reverse();
+      document.pools = Object.fromEntries(Object.entries(document.pools).reverse());
+      document.hash.seed = String(document.hash.seed);
+      document.conntrack.timeouts.new = "60000ms";
+      document.pools.web.backends[2].weight = 1;
+    });
+    assert.deepEqual(same, []);
+  });
+
+  test("each one has a path by names, both values, and says that it is live", () => {
+    const changes = edited((document) => {
+      document.pools.web.backends[1].weight = 3;
+      document.pools.web.backends.splice(2, 1);
+      document.pools.resolver.backends.push({ address: "10.1.0.54", port: 53 });
+      document.vips[0].port = [80];
+      document.vips[2].forward = "l2";
+      document.conntrack.timeouts.udp = "40s";
+      document.machine.name = "lb-2";
+    });
+    const web3 = { name: "web-3", address: "10.0.0.23", port: 80, weight: 1, mac: "02:00:00:00:00:23" };
+    const added = { name: "10.1.0.54:53", address: "10.1.0.54", port: 53, weight: 1 };
+    assert.deepEqual(changes, [
+      { path: "machine.name", before: "lb-1", after: "lb-2", effect: "live" },
+      { path: "conntrack.timeouts.udp", before: 30_000, after: 40_000, effect: "live" },
+      { path: "pools.web.backends.web-2.weight", before: 2, after: 3, effect: "live" },
+      { path: "pools.web.backends.web-3", before: web3, after: null, effect: "live" },
+      { path: 'pools.resolver.backends["10.1.0.54:53"]', before: null, after: added, effect: "live" },
+      { path: "vips.web.port", before: [80, 443], after: [80], effect: "live" },
+      { path: "vips.resolver.forward", before: "gre", after: "l2", effect: "live" },
+    ]);
+    assert.equal(requiresRestart(changes), false);
+  });
+
+  const restarts: [path: string, edit: (document: Document) => void][] = [
+    ["interfaces", (document) => document.interfaces.push("eth1")],
+    ["frames.size", (document) => Object.assign(document.frames, { size: 4096 })],
+    ["workers.count", (document) => Object.assign(document.workers, { count: 2 })],
+    ["workers.cpus", (document) => document.workers.cpus.reverse()],
+    ["workers.cpus", (document) => delete document.workers.cpus],
+    ["conntrack.flows", (document) => Object.assign(document.conntrack, { flows: 1 })],
+    ["hash.seed", (document) => Object.assign(document.hash, { seed: "0xffffffffffffffff" })],
+    ["machine.address", (document) => Object.assign(document.machine, { address: "10.0.0.12" })],
+    ["machine.address6", (document) => Object.assign(document.machine, { address6: "fd00::12" })],
+    ["machine.mac", (document) => Object.assign(document.machine, { mac: "02:00:00:00:00:01" })],
+    ["admin.socket", (document) => Object.assign(document.admin, { socket: "/run/other.sock" })],
+  ];
+  for (const [path, edit] of restarts) {
+    test(`${path} needs a restart: ${edit.toString().slice(14)}`, () => {
+      const changes = edited(edit);
+      assert.deepEqual(
+        changes.map(({ path, effect }) => ({ path, effect })),
+        [{ path, effect: "restart" }],
+      );
+      assert.equal(requiresRestart(changes), true);
+    });
+  }
+
+  test("all of it is JSON", () => {
+    const changes = edited((document) => Object.assign(document.hash, { seed: 255 }));
+    assert.deepEqual(JSON.parse(JSON.stringify(changes)), [
+      { path: "hash.seed", before: "0x5ca1ab1e", after: "0xff", effect: "restart" },
+    ]);
+  });
+});
