@@ -67,24 +67,22 @@ function poolsOf({ pools: { before, after } }: VipPlan): string {
   return before === null || after === null || before === after ? (after ?? before)! : `${before} > ${after}`;
 }
 
-/** From where to where, and the shares that change. */
+/** From where to where, and the shares, those that change most first. */
 function renderVip({ name, change, moves, shares, sharesBefore }: VipPlan): string {
   const parts = [`VIP ${name}, ${change}:`];
   if (moves.length > 0) {
     const rows = moves.map(({ from, to, slots, flows }) => [from, to ?? "nowhere", part(slots), part(flows)]);
     parts.push(list("", ["FROM", "TO", "SLOTS", "FLOWS"], rows, [2, 3]));
   }
-  const backends = [...new Set([...Object.keys(sharesBefore), ...Object.keys(shares)])];
-  const differing = backends
+  const backends = [...new Set([...Object.keys(sharesBefore), ...Object.keys(shares)])]
     .map((backend) => ({ backend, before: sharesBefore[backend], after: shares[backend] }))
-    .filter(({ before, after }) => before !== after)
     .sort((a, b) => difference(b) - difference(a));
-  if (differing.length > 0) {
+  if (backends.length > 0) {
     const shown = (share: number | undefined) => (share === undefined ? "-" : part(share));
-    const rows = differing.map(({ backend, before, after }) => [backend, shown(before), shown(after)]);
+    const rows = backends.map(({ backend, before, after }) => [backend, shown(before), shown(after)]);
     parts.push(list("", ["BACKEND", "SHARE BEFORE", "AFTER"], rows, [1, 2]));
   }
-  if (parts.length === 1) parts.push("  no flow goes elsewhere");
+  if (moves.length === 0) parts.splice(1, 0, "  no flow goes elsewhere");
   return parts.join("\n");
 }
 
