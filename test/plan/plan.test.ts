@@ -184,6 +184,22 @@ suite("VIPs", () => {
     assert.deepEqual(Object.keys(found[4]!.sharesBefore), ["web-1", "web-2", "web-3"]);
   });
 
+  test("one that is split under other names goes on as the first of them", () => {
+    const ports = (name: string, ...port: number[]) => ({ name, port, address: "10.99.0.1", pool: "web" });
+    const pools = { web: { tableSize: 251, backends: numbered(3) } };
+    const { vips: found } = planChange(
+      configured({ pools, vips: [ports("both", 80, 443)] }),
+      configured({ pools, vips: [ports("http", 80), ports("https", 443)] }),
+    );
+    assert.deepEqual(
+      found.map(({ name, nameBefore, change, flowsMoved }) => [name, nameBefore, change, flowsMoved]),
+      [
+        ["http", "both", "changed", 0],
+        ["https", null, "added", 0],
+      ],
+    );
+  });
+
   test("a service that another VIP takes over goes to that one's pool", () => {
     const document = {
       pools: { a: { backends: numbered(1, "a") }, b: { backends: [{ name: "b-1", address: "10.2.0.1" }] } },
