@@ -96,6 +96,7 @@ async function readFiles(old: string, next: string): Promise<Change> {
 async function readLive(next: string, socket: string): Promise<Change> {
   const { loadConfig, parseConfig } = await import("../config/load.ts");
   const { AdminClient } = await import("../admin/client.ts");
+  const { takeWeights } = await import("../plan/weights.ts");
   const after = loadConfig(next).config;
   const client = new AdminClient(socket);
   try {
@@ -107,8 +108,10 @@ async function readLive(next: string, socket: string): Promise<Change> {
       ),
     );
     const find = (pool: string, backend: string) => backends.get(JSON.stringify([pool, backend]));
+    const before = parseConfig(text, file).config;
+    takeWeights(before, after, (pool, backend) => find(pool, backend)?.weight);
     return {
-      before: parseConfig(text, file).config,
+      before,
       after,
       states: (pool, backend) => find(pool, backend)?.state ?? "active",
       activeFlows: (pool, backend) => find(pool, backend)?.activeFlows ?? 0,

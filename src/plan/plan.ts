@@ -3,7 +3,7 @@
 
 import { type ConfigChange, diffConfigs, differs } from "../config/diff.ts";
 import type { Config, VipConfig } from "../config/schema.ts";
-import { expandServices, type Service } from "../config/services.ts";
+import { expandServices, type Service, serviceName } from "../config/services.ts";
 import { FlowSample } from "./flow-sample.ts";
 import { compareTables, Matrix, type Move } from "./matrix.ts";
 import { type PoolFate, poolFates } from "./pools.ts";
@@ -93,7 +93,7 @@ class Comparison {
     this.#sample = sample;
     this.#services = Map.groupBy(expandServices(old), ({ vipIndex }) => old.vips[vipIndex]!.name);
     this.#poolOf = new Map(
-      expandServices(next).map((service) => [nameOf(service), next.vips[service.vipIndex]!.pool]),
+      expandServices(next).map((service) => [serviceName(service), next.vips[service.vipIndex]!.pool]),
     );
   }
 
@@ -125,7 +125,7 @@ class Comparison {
     const counts = { moved: 0, whole: 0 };
     for (const service of this.#services.get(name) ?? []) {
       const { before, after } = this.#sample.of(service.number);
-      const pool = this.#poolOf.get(nameOf(service));
+      const pool = this.#poolOf.get(serviceName(service));
       const nextTable = pool === undefined ? undefined : this.#after(pool);
       counts.whole += before.length;
       if (before === after && nextTable && sameTable(table, nextTable)) continue;
@@ -143,10 +143,6 @@ class Comparison {
     const pools = [this.#old.pools[before.pool], this.#next.pools[after.pool]];
     return moved || differs(before, after) || differs(pools[0], pools[1]) ? "changed" : "same";
   }
-}
-
-function nameOf({ address, protocol, port }: Service): string {
-  return `${address} ${protocol} ${port}`;
 }
 
 function shares(

@@ -10,7 +10,7 @@ export interface PoolFate {
   pool: string;
   /** Names of backends that keep their connections. */
   keep: string[];
-  /** Names of backends that lose them: they vanish, get another address, or die. */
+  /** Names of backends that lose them: they vanish, get another address or port, or die. */
   lose: string[];
 }
 
@@ -36,8 +36,10 @@ export function poolFates(old: Config, next: Config, states: StateOf, statesAfte
     const after = new Map(
       (Object.hasOwn(next.pools, pool) ? next.pools[pool]!.backends : []).map((each) => [each.name, each]),
     );
-    const stays = ({ name, address }: BackendConfig) =>
-      after.get(name)?.address === address && statesAfter(pool, name) !== "dead";
+    const stays = ({ name, address, port }: BackendConfig) => {
+      const same = after.get(name);
+      return same?.address === address && same.port === port && statesAfter(pool, name) !== "dead";
+    };
     const living = backends.filter(({ name }) => states(pool, name) !== "dead");
     const [keep, lose] = [living.filter(stays), living.filter((each) => !stays(each))];
     return { pool, keep: keep.map(({ name }) => name), lose: lose.map(({ name }) => name) };

@@ -1,7 +1,7 @@
 // Lookup tables as the engine would publish them, built once for each set of backends.
 
 import type { Config } from "../config/schema.ts";
-import type { BackendState } from "../dataplane/directory.ts";
+import type { BackendState } from "../dataplane/backend-records.ts";
 import { buildMaglev } from "../dataplane/table-builder.ts";
 
 /** The state that a backend is in, or will be. Only active ones are in tables. */
