@@ -3,6 +3,7 @@
 import type { z } from "zod";
 import { BATCH, FORWARD_GRE, FORWARD_L2, MAX_INTERFACES, MAX_WORKERS } from "../../assembly/layout.ts";
 import { endpoint } from "./address.ts";
+import { change } from "./change.ts";
 import { checkConsistency } from "./consistency.ts";
 import {
   boolean,
@@ -165,6 +166,7 @@ export const schema = section({
     "Pools of backends by name. A name starts with a letter. Each pool has one lookup table, which its VIPs share.",
   ),
   vips: listOf("VIPs", vip).describe("Virtual IP addresses, their services, and the pools behind them."),
+  change: change.prefault({}).describe("How a running machine takes another configuration."),
   admin: admin.prefault({}).describe("How this machine is operated."),
 }).superRefine(checkConsistency, { when: () => true });
 

@@ -48,6 +48,8 @@ export interface Summary {
   conntrack?: Config["conntrack"];
   /** The seed in hexadecimal. */
   hash?: { seed: string };
+  /** `maxMoved` as a fraction. */
+  change?: Config["change"];
   admin?: Config["admin"];
   vips: VipSummary[];
   pools: PoolSummary[];
@@ -64,7 +66,7 @@ export function summarize(
   warnings: ConfigIssue[],
   facts: ReadonlyMap<string, InterfaceFacts> = new Map(),
 ): Summary {
-  const { machine, frames, workers, conntrack, hash, admin } = config;
+  const { machine, frames, workers, conntrack, hash, change, admin } = config;
   return {
     ok: true,
     file,
@@ -74,6 +76,7 @@ export function summarize(
     workers,
     conntrack,
     hash: { seed: `0x${hash.seed.toString(16)}` },
+    change,
     admin,
     vips: summarizeVips(config),
     pools: summarizePools(config),

@@ -4,6 +4,7 @@ import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
 import { canonicalAddress, notUnicast } from "./address.ts";
 import { parseDuration } from "./duration.ts";
+import { parsePercent } from "./percent.ts";
 import { nearest, oneOf } from "./suggest.ts";
 
 /** What a reader returns for a value that it refuses: the words after the value, or "" when the expectation says it all. */
@@ -111,6 +112,14 @@ export function duration(minMs: number, maxMs: number, range: string) {
   });
 }
 
+/** A fraction from 0 to 1, written in percent. */
+export function percentage() {
+  return scalar("a percentage from 0% to 100%, such as 5%", (value) => {
+    const fraction = typeof value === "string" ? parsePercent(value) : undefined;
+    return fraction ?? refuse(typeof value === "number" ? "has no %" : "is not such a percentage");
+  });
+}
+
 /** Text of visible ASCII characters without spaces: it is hashed, sorted by bytes and printed in tables. */
 export function name() {
   const expected = "a name of 1 to 255 visible ASCII characters without spaces";
@@ -135,6 +144,15 @@ export function socketPath() {
     if (typeof value !== "string") return refuse("is not text (put it in quotes)");
     const bytes = Buffer.byteLength(value);
     return bytes >= 1 && bytes <= 107 && !value.includes("\0") ? value : refuse("is too short or too long");
+  });
+}
+
+/** Path of a folder: PATH_MAX of the kernel with its NUL, and room for the names of files in it. */
+export function folderPath() {
+  return scalar("an absolute path of 1 to 3840 bytes", (value) => {
+    if (typeof value !== "string") return refuse("is not text (put it in quotes)");
+    if (!value.startsWith("/")) return refuse("is not absolute");
+    return Buffer.byteLength(value) <= 3840 && !value.includes("\0") ? value : refuse("is not a path");
   });
 }
 

@@ -59,6 +59,7 @@ suite("parseConfig", () => {
           echo: true,
         },
       ],
+      change: { maxMoved: 1, watch: false, state: "/var/lib/guideway" },
       admin: { socket: "/run/guideway/admin.sock" },
     });
   });

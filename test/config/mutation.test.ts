@@ -104,6 +104,7 @@ const top = fc.constantFrom(
   "hash",
   "pools",
   "vips",
+  "change",
   "admin",
 );
 
