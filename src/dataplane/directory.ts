@@ -16,6 +16,7 @@ import { GuidewayError } from "../errors.ts";
 import type { Arena } from "./arena.ts";
 import { BackendRecords, type BackendState, type NextHop } from "./backend-records.ts";
 import type { DataplaneExports } from "./binary.ts";
+import { backendKey, type DirectoryBackend, differences, type InForce } from "./in-force.ts";
 import { Numbers } from "./numbers.ts";
 import type { Publication } from "./publication.ts";
 import type { PublishedTable } from "./published-table.ts";
@@ -24,15 +25,7 @@ import type { Statistics } from "./statistics.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
 
-/** A backend of a pool, under its id. */
-export interface DirectoryBackend {
-  id: number;
-  pool: string;
-  config: BackendConfig;
-  state: BackendState;
-  /** In force: the configuration's, unless update() changed it. */
-  weight: number;
-}
+export type { DirectoryBackend } from "./in-force.ts";
 
 export interface BackendChange {
   id: number;
@@ -49,24 +42,7 @@ export interface Applied {
   services: { added: Service[]; removed: Service[] };
 }
 
-/** The same name at another address is another backend: its flows must not follow. */
-function backendKey(pool: string, { name, address, port }: BackendConfig): string {
-  return `${pool}\n${name}\n${address}\n${port ?? ""}`;
-}
-
 type Settings = Pick<DirectoryBackend, "config" | "weight">;
-
-/** What is in force of a configuration. */
-interface InForce {
-  pools: Config["pools"];
-  /** Backends of each pool, in the order of the configuration. */
-  members: ReadonlyMap<string, DirectoryBackend[]>;
-  vips: Config["vips"];
-  /** Number of the counters of each VIP. */
-  vipNumbers: number[];
-  services: Service[];
-  servicesBytes: Uint8Array;
-}
 
 export class Directory {
   readonly #arena: Arena;
@@ -406,14 +382,4 @@ export class Directory {
     this.#arena.u8.set(settings.mac, at + L.INTERFACE_MAC);
     this.#arena.setWord(at + L.INTERFACE_MTU, settings.mtu);
   }
-}
-
-/** What came and what went, by a key. */
-function differences<T, K>(before: readonly T[], after: readonly T[], key: (each: T) => K) {
-  const old = new Set(before.map(key));
-  const now = new Set(after.map(key));
-  return {
-    added: after.filter((each) => !old.has(key(each))),
-    removed: before.filter((each) => !now.has(key(each))),
-  };
 }
