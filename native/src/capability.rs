@@ -5,6 +5,8 @@ use std::fs;
 use napi_derive::napi;
 
 // Bit numbers of include/uapi/linux/capability.h.
+/// Drop capabilities from the bounding set, set securebits.
+pub const SETPCAP: u32 = 8;
 const NET_ADMIN: u32 = 12;
 const NET_RAW: u32 = 13;
 const IPC_LOCK: u32 = 14;

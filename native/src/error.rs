@@ -73,6 +73,7 @@ fn errno_name(errno: i32) -> &'static str {
         libc::ENOTSUP => "EOPNOTSUPP",
         libc::EAFNOSUPPORT => "EAFNOSUPPORT",
         libc::EPROTONOSUPPORT => "EPROTONOSUPPORT",
+        libc::ECONNREFUSED => "ECONNREFUSED",
         libc::ENETDOWN => "ENETDOWN",
         libc::ENOBUFS => "ENOBUFS",
         libc::ENOTSOCK => "ENOTSOCK",

@@ -1,6 +1,6 @@
 //! Structures and numbers of the kernel's interface that libc lacks, and nothing else.
 //!
-//! Sources: `include/uapi/linux/if_xdp.h`, `include/uapi/linux/bpf.h`. The rest of AF_XDP is in libc.
+//! Sources: `include/uapi/linux/if_xdp.h`, `bpf.h`, `capability.h`, `securebits.h`. The rest of AF_XDP is in libc.
 
 use std::mem::size_of;
 
@@ -69,6 +69,46 @@ pub struct TestRun {
     /// The union is a multiple of 8 bytes.
     pub padding: u32,
 }
+
+/// `_LINUX_CAPABILITY_VERSION_3`: sets of 64 bits.
+pub const CAPABILITY_VERSION: u32 = 0x2008_0522;
+/// User 0 has no capabilities for being user 0.
+pub const SECBIT_NOROOT: u32 = 1;
+
+/// `struct __user_cap_header_struct`.
+#[repr(C)]
+pub struct CapabilityHeader {
+    /// [`CAPABILITY_VERSION`].
+    pub version: u32,
+    /// Thread id; 0 is the caller.
+    pub thread: i32,
+}
+
+/// `struct __user_cap_data_struct`: 32 bits of each set.
+#[repr(C)]
+#[derive(Default)]
+pub struct CapabilityHalf {
+    /// What the thread may do.
+    pub effective: u32,
+    /// What it can make effective.
+    pub permitted: u32,
+    /// What it can make ambient.
+    pub inheritable: u32,
+}
+
+/// What capget(2) and capset(2) take.
+#[repr(C)]
+#[derive(Default)]
+pub struct CapabilitySets {
+    /// Capabilities 0 to 31.
+    pub low: CapabilityHalf,
+    /// Capabilities 32 to 63.
+    pub high: CapabilityHalf,
+}
+
+// include/uapi/linux/capability.h
+const _: () = assert!(size_of::<CapabilityHeader>() == 8);
+const _: () = assert!(size_of::<CapabilitySets>() == 24);
 
 // include/uapi/linux/bpf.h: offsets of the last fields, rounded up to 8.
 const _: () = assert!(size_of::<LinkCreate>() == 16);

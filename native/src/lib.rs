@@ -16,6 +16,8 @@
 //! | [`thread`]     | pinning                                                     |
 //! | `bench`        | opponents for `bench nic`, with the feature of that name     |
 //! | [`capability`] | which privileges the calling thread has                      |
+//! | [`privilege`]  | giving them up                                              |
+//! | [`notify`]     | telling a service manager                                   |
 //!
 //! It loads without privileges and into several worker threads of one process; nothing happens until a
 //! function is called. Every error names the thing, the value, the errno and what to do next, and has a
@@ -33,8 +35,10 @@ pub mod interface;
 pub mod kernel;
 pub mod layout;
 pub mod memory;
+pub mod notify;
 pub mod object;
 pub mod options;
+pub mod privilege;
 pub mod program;
 pub mod refusal;
 pub mod ring;

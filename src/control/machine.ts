@@ -17,12 +17,14 @@ import type { Applied, DirectoryBackend } from "../dataplane/directory.ts";
 import { Engine } from "../dataplane/engine.ts";
 import { workerCount } from "../dataplane/plan.ts";
 import { WorkerPool } from "../dataplane/pool.ts";
+import { Statistics } from "../dataplane/statistics.ts";
 import { GuidewayError } from "../errors.ts";
 import { findInterfaces, XdpPorts } from "../io/xdp.ts";
 import type { Logger } from "../log.ts";
 import { loadNative } from "../native.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { Neighbours } from "./neighbours.ts";
-import { type MachineStatus, statusOf, type TableStatus, tableOf } from "./status.ts";
+import { type MachineStatus, statusOf, summaryOf, type TableStatus, tableOf } from "./status.ts";
 
 /** How long packets wait at start for the first neighbours. */
 const RESOLVE_MS = 2000;
@@ -38,6 +40,9 @@ export class Machine {
   readonly ports: XdpPorts;
   readonly neighbours: Neighbours;
   readonly #log: Logger;
+  readonly #heartbeat = new Heartbeat(() =>
+    new Statistics(this.engine.arena).workers().map(({ heartbeat }) => heartbeat),
+  );
   #pool: WorkerPool | undefined;
 
   /**
@@ -169,6 +174,16 @@ export class Machine {
 
   status(): MachineStatus {
     return statusOf(this);
+  }
+
+  /** The status in one line. */
+  summary(): string {
+    return summaryOf(this);
+  }
+
+  /** Whether every worker's loop turns. To be asked every now and then. */
+  alive(): boolean {
+    return this.#heartbeat.stuck().length === 0;
   }
 
   auditFrames(): FrameAudit {

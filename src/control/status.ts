@@ -100,6 +100,15 @@ export function statusOf(machine: Machine): MachineStatus {
   };
 }
 
+/** One line on what the machine does, for whoever looks at the service. */
+export function summaryOf({ engine, ports }: Machine): string {
+  const { vips, backends } = engine.directory;
+  const all = backends.filter(Boolean);
+  const active = all.filter(({ state }) => state === "active").length;
+  const names = ports.interfaces.map(({ name }) => name).join(", ");
+  return `serving ${vips.length} VIP${vips.length === 1 ? "" : "s"} on ${names}, ${active} of ${all.length} backends active`;
+}
+
 /** A pool's published table: GET /v1/pools/:pool/table. */
 export interface TableStatus {
   pool: string;
