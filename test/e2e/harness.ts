@@ -47,6 +47,10 @@ export interface BalancerOptions {
   folder?: string;
   cwd?: string;
   env?: Record<string, string>;
+  /** Options of `run`, besides the configuration. */
+  parameters?: string[];
+  /** Makes the command that is executed of the balancer's own; the process id must stay. */
+  wrap?: (argv: string[]) => string[];
 }
 
 /** Balancers that run, and folders that are there: a sudden end of this process removes both. */
@@ -91,7 +95,8 @@ export class Balancer {
     const file = join(folder, "guideway.yaml");
     writeFileSync(file, stringify({ ...config, admin: { socket } }));
     const argv = [process.execPath, MAIN, "--log", "json", "--log-level", "debug", "run", "--config", file];
-    const child = lab.spawn(node, argv, {
+    argv.push(...(options.parameters ?? []));
+    const child = lab.spawn(node, options.wrap?.(argv) ?? argv, {
       ...(options.cwd && { cwd: options.cwd }),
       ...(options.env && { env: options.env }),
     });

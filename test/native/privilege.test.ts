@@ -36,7 +36,14 @@ function account(more: string, read: string, options: { uid?: number; gid?: numb
 
 const own = 'require("fs").readFileSync("/proc/thread-self/status")';
 const child = 'require("child_process").execFileSync("cat", ["/proc/self/status"])';
-const all = (set: string) => ({ CapInh: set, CapPrm: set, CapEff: set, CapAmb: set, CapBnd: KEPT, NoNewPrivs: "1" });
+const all = (set: string) => ({
+  CapInh: set,
+  CapPrm: set,
+  CapEff: set,
+  CapAmb: set,
+  CapBnd: KEPT,
+  NoNewPrivs: "1",
+});
 
 test("root keeps what it asked for in all sets, and cannot get more", { skip: withoutRoot }, () => {
   assert.deepEqual(account("", own), all(KEPT));

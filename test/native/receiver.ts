@@ -5,13 +5,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-/** Binds to a path, or to an abstract name after `@`, and writes what arrives, a line of hex digits for each datagram. */
+/** Binds to a path, or to an abstract name after `@`, and writes what arrives, a line of hex digits for each datagram. All may send. */
 const RECEIVE = `
 use Socket;
 $| = 1;
 my ($address) = @ARGV;
 socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die $!;
 bind($s, pack_sockaddr_un($address =~ s/^@/\\0/r)) or die $!;
+chmod 0666, $address;
 print "bound\\n";
 while (defined recv($s, my $message, 65536, 0)) { print unpack("H*", $message), "\\n" }
 `;
