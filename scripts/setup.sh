@@ -7,14 +7,16 @@
 #   wasm      build/*.wasm                               assembly/, asconfig.json
 #   addon     build/guideway.node, build/native.d.ts     native/, assembly/layout.ts
 #   lab       build/decap.bpf.o                          native/bpf/decap.bpf.c
+#   gobgp     build/gobgpd, as root: only the lab runs it   scripts/gobgp.sh, scripts/gobgp/
 #   bench     build/bench/guideway.node, only on demand: scripts/setup.sh bench
 #
 # A finished step leaves a stamp in build/.stamps: one hash over what it read and one over what it made. It is redone
 # when one of them changes. Its stamp is removed before it starts, so an interrupted step is redone as well; what it
 # read is hashed before it starts, so a change meanwhile is not lost.
 #
-# Without Rust or clang it goes on: everything that works in memory works without the addon, and the addon without
-# the XDP program. All it says goes to stderr. It writes nothing outside the project but by apt, npm, rustup and cargo.
+# Without Rust, clang or Go it goes on: everything that works in memory works without the addon, the addon without the
+# XDP program, and everything but the lab's routers without GoBGP. All it says goes to stderr. It writes nothing outside
+# the project but by apt, npm, rustup, cargo and go.
 #
 # It runs before there is anything but a shell: POSIX sh.
 set -eu
@@ -27,6 +29,7 @@ machine=$(uname -m)
 clang=${CLANG:-clang}
 bench=${1:-}
 . scripts/rust.sh
+. scripts/gobgp.sh
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 say() {
@@ -49,6 +52,7 @@ inputs() {
       { find native -path native/target -prune -o -type f -print
         echo assembly/layout.ts rust-toolchain.toml scripts/setup.sh node_modules/@napi-rs/cli/package.json; } | hash_files ;;
     lab) echo "$machine $(command -v "$clang")"; echo native/bpf/decap.bpf.c scripts/setup.sh | hash_files ;;
+    gobgp) echo "$machine"; { find scripts/gobgp -type f; echo scripts/gobgp.sh; } | hash_files ;;
   esac
 }
 
@@ -60,6 +64,7 @@ outputs() {
     addon) echo build/guideway.node build/native.d.ts ;;
     bench) echo build/bench/guideway.node ;;
     lab) echo build/decap.bpf.o ;;
+    gobgp) echo build/gobgpd ;;
   esac | hash_files
 }
 
@@ -110,14 +115,36 @@ missing_packages() {
   has tcpdump || echo tcpdump
   has sysctl || echo procps
   has unshare || echo util-linux
+  missing_daemons
+}
+
+# Those of them that Debian starts once they are installed, and at every boot. Only the lab needs them, and it needs root.
+missing_daemons() {
+  [ "$(id -u)" = 0 ] || return 0
+  has bird || echo bird2
+  has nginx || echo nginx
+}
+
+# The lab starts its own, with its own configuration, in its own namespaces: these must never run outside. Where systemd
+# runs, SYSTEMD_OFFLINE keeps it from starting what is just being installed (systemd's docs/ENVIRONMENT.md).
+install_daemons() {
+  # shellcheck disable=SC2086 # a list of words
+  SYSTEMD_OFFLINE=1 apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
+    install -y --no-install-recommends $daemons || return
+  for daemon in $daemons; do
+    update-rc.d "${daemon%2}" disable || return
+  done
 }
 
 install_packages() {
   export DEBIAN_FRONTEND=noninteractive
   # An outdated or unreachable list matters only if the packages cannot be had.
   apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update || true
+  daemons=$(missing_daemons | xargs)
+  others=$(printf '%s\n' $missing | grep -vxF "$(missing_daemons)" | xargs)
   # shellcheck disable=SC2086 # a list of words
-  apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install -y --no-install-recommends $missing
+  apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install -y --no-install-recommends $others &&
+    { [ -z "$daemons" ] || install_daemons; }
 }
 
 # Packages that apt could not install are tried again by `npm run setup` only: elsewhere it would cost its time-outs
@@ -235,11 +262,31 @@ lab() {
   step lab "the lab's XDP programs" "see the message above; the source is native/bpf/decap.bpf.c" || exit 1
 }
 
+# Only the lab runs it, which needs root, and not for the demo, which it would make wait. A build that failed is tried
+# again by `npm run setup` only.
+wants_gobgp() {
+  [ "$(id -u)" = 0 ] && case ${npm_lifecycle_event:-setup} in setup | test* | check) ;; *) return 1 ;; esac
+}
+
+gobgp() {
+  wants_gobgp || return 0
+  fresh gobgp && return
+  without="going on without GoBGP: tests of the lab's routers will fail."
+  if [ "${npm_lifecycle_event:-setup}" != setup ] && [ -f $stamps/gobgp.failed ]; then
+    say "GoBGP could not be built last time; npm run setup tries again. $without"
+  elif step gobgp "GoBGP for the lab (Go; a minute or two the first time)" "see the message above"; then
+    rm -f $stamps/gobgp.failed
+  else
+    : >$stamps/gobgp.failed
+    say "$without"
+  fi
+}
+
 # ── All of it ────────────────────────────────────────────────────────────────────────────────────
 
 everything_fresh() {
   fresh packages && fresh wasm && fresh addon && { [ -z "$bench" ] || fresh bench; } && fresh lab &&
-    [ -z "$(missing_packages)" ]
+    { ! wants_gobgp || fresh gobgp; } && [ -z "$(missing_packages)" ]
 }
 
 mkdir -p $stamps
@@ -261,4 +308,5 @@ PATH=$root/node_modules/.bin:$PATH
 step wasm "WebAssembly modules" "see the message above; the sources are in assembly/" || exit 1
 addon
 lab
+gobgp
 [ -z "$worked" ] || say "ready after $(($(date +%s) - started)) s"

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import { MAX_BACKENDS, MAX_INTERFACES, MAX_POOLS, MAX_SERVICES, MAX_VIPS } from "../../assembly/layout.ts";
 import { addressFamily } from "./address.ts";
+import { checkAnnounce } from "./announce.ts";
 import { isPrime, nextPrime } from "./prime.ts";
 import type { Config } from "./schema.ts";
 import { expectation } from "./suggest.ts";
@@ -31,6 +32,7 @@ export function checkConsistency(config: DraftConfig, context: z.core.$Refinemen
   checkVips(config, report);
   checkServices(config, report);
   checkTunnels(config, report);
+  checkAnnounce(config, report);
 }
 
 /** Reports each repetition of a value, with the place of its first use. */

@@ -3,6 +3,7 @@
 import type { z } from "zod";
 import { BATCH, FORWARD_GRE, FORWARD_L2, MAX_INTERFACES, MAX_WORKERS } from "../../assembly/layout.ts";
 import { endpoint } from "./address.ts";
+import { announce } from "./announce.ts";
 import { change } from "./change.ts";
 import { checkConsistency } from "./consistency.ts";
 import {
@@ -167,6 +168,9 @@ export const schema = section({
   ),
   vips: listOf("VIPs", vip).describe("Virtual IP addresses, their services, and the pools behind them."),
   change: change.prefault({}).describe("How a running machine takes another configuration."),
+  announce: announce
+    .optional()
+    .describe("Who announces the VIPs to the routers. Without it nothing is announced; see announce.md."),
   admin: admin.prefault({}).describe("How this machine is operated."),
 }).superRefine(checkConsistency, { when: () => true });
 

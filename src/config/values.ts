@@ -14,7 +14,7 @@ class Refusal {
     this.why = why;
   }
 }
-const refuse = (why: string) => new Refusal(why);
+export const refuse = (why: string) => new Refusal(why);
 
 /** Numbers beyond this are not written out: a file can hold one of millions of digits. */
 const HUGE = 1n << 128n;
@@ -35,7 +35,7 @@ function misshapen(value: unknown, expected: string): string | undefined {
 }
 
 /** A scalar. `expected` is both the end of its error messages and its type in the documentation. */
-function scalar<T>(expected: string, read: (value: unknown) => T | Refusal) {
+export function scalar<T>(expected: string, read: (value: unknown) => T | Refusal) {
   return z
     .unknown()
     .transform((value, context): T => {

@@ -1,3 +1,4 @@
+import { isLocal } from "./announce.ts";
 import { nextPrime } from "./prime.ts";
 import type { Config } from "./schema.ts";
 
@@ -37,5 +38,13 @@ export function findWarnings(config: Config): Warning[] {
           `Use at least ${SLOTS_PER_BACKEND} for each, such as ${nextPrime(SLOTS_PER_BACKEND * taking)}`,
       });
   }
+  const gobgp = config.announce?.gobgp;
+  if (gobgp !== undefined && !isLocal(gobgp))
+    warnings.push({
+      path: ["announce", "gobgp"],
+      message:
+        "this is not on this machine: its API has no password, and an announcement outlives the machine. " +
+        "Use a GoBGP here, on a unix socket or a loopback address",
+    });
   return warnings;
 }

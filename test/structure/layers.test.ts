@@ -11,7 +11,7 @@ const LAYERS = [
   ["admin"],
   ["control", "explain", "replay"],
   ["plan"],
-  ["io", "lab"],
+  ["announce", "io", "lab"],
   ["dataplane"],
   ["config"],
   ["columns", "log", "mac", "native"],
