@@ -39,6 +39,8 @@ export interface LabOptions extends Omit<TopologyOptions, "prefix"> {
   detached?: boolean;
   /** The lab's XDP programs. Default `decapObject()`. */
   object?: string;
+  /** `static`: the router sends the VIPs to all balancers, see `routeVips`. `none`: to nobody; BGP shall tell. */
+  vipRoutes?: "static" | "none";
 }
 
 export interface SpawnOptions {
@@ -59,11 +61,12 @@ export class Lab {
   }
 
   /**
-   * Makes the namespaces, sets them up and routes the VIPs to all balancers. A failure on the way leaves nothing.
+   * Makes the namespaces, sets them up and, unless told otherwise, routes the VIPs to all balancers. A failure on the
+   * way leaves nothing.
    * Throws LAB_PRIVILEGE, LAB_OPTION, LAB_EXISTS or LAB_COMMAND.
    */
   static async up(options: LabOptions = {}): Promise<Lab> {
-    const { detached, object = decapObject(), ...shape } = options;
+    const { detached, object = decapObject(), vipRoutes = "static", ...shape } = options;
     const topology = labTopology({ ...shape, prefix: options.prefix ?? freePrefix() });
     const ip = checkMachine(object);
     const lab = new Lab(topology);
@@ -71,7 +74,7 @@ export class Lab {
     try {
       await run([ip, "-batch", "-"], { input: namespaceBatch(topology) + linkBatch(topology) });
       await lab.#setUpNodes(object);
-      await lab.routeVips(lab.nodes("balancer"));
+      if (vipRoutes === "static") await lab.routeVips(lab.nodes("balancer"));
     } catch (error) {
       await lab.down();
       throw error;

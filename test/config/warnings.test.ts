@@ -62,4 +62,18 @@ suite("warnings", () => {
       "c.yaml:2:7: vips: there are no VIPs: every packet is passed to the host",
     ]);
   });
+
+  test("a GoBGP that is not on this machine", () => {
+    const announced = (gobgp: string) =>
+      warnings(
+        `machine: { address: 10.0.0.9 }\npools: { web: { backends: [${backends(2)}] } }\n${VIPS}announce: { gobgp: "${gobgp}" }\n`,
+      );
+    for (const local of ["unix:///run/gobgp.sock", "127.0.0.1:50051", "[::1]:50051", "localhost:50051"])
+      assert.deepEqual(announced(local), []);
+    for (const remote of ["10.0.0.3:50051", "[fd00::3]:50051", "gobgp.example:50051"]) {
+      const found = announced(remote);
+      assert.equal(found.length, 1, remote);
+      assert.match(found[0]!, /^c\.yaml:4:20: announce\.gobgp: this is not on this machine/);
+    }
+  });
 });
