@@ -4,6 +4,7 @@ import { MAX_BACKENDS, MAX_INTERFACES, MAX_POOLS, MAX_SERVICES, MAX_VIPS } from 
 import { addressFamily } from "./address.ts";
 import { checkAnnounce } from "./announce.ts";
 import { isPrime, nextPrime } from "./prime.ts";
+import { checkPort, probedVip, protocolOf, servicePort } from "./probing.ts";
 import type { Config } from "./schema.ts";
 import { expectation } from "./suggest.ts";
 
@@ -33,6 +34,7 @@ export function checkConsistency(config: DraftConfig, context: z.core.$Refinemen
   checkServices(config, report);
   checkTunnels(config, report);
   checkAnnounce(config, report);
+  checkHealth(config, report);
 }
 
 /** Reports each repetition of a value, with the place of its first use. */
@@ -180,6 +182,36 @@ function checkTunnels({ machine, vips = [], pools = {} }: DraftConfig, report: R
         ["vips", index, "forward"],
         `gre to ${backend.address} has no outer source address, expected machine.${key} to be set`,
       );
+    }
+  }
+}
+
+/** A check needs a port; one through the tunnel needs a VIP that takes it there. */
+function checkHealth({ vips = [], pools = {} }: DraftConfig, report: Report): void {
+  for (const [name, pool] of Object.entries(pools)) {
+    const { health, backends = [] } = pool ?? {};
+    if (health?.type === undefined || health.type === "exec") continue;
+    const { type, via } = health;
+    const fallback = servicePort(vips, name);
+    for (const [index, backend] of backends.entries()) {
+      if (backend === undefined) continue;
+      const port = checkPort(health, backend, fallback);
+      const own = backend.healthPort !== undefined;
+      const path = own
+        ? ["pools", name, "backends", index, "healthPort"]
+        : ["pools", name, "health", ...(health.port === undefined ? [] : ["port"])];
+      if (port === undefined)
+        report(
+          path,
+          `no port to check backends[${index}] at, expected health.port, a port of the backend, or VIPs that all have the same port`,
+        );
+      else if (via === "tunnel" && !probedVip(vips, name, type, port))
+        report(
+          path,
+          `no VIP of this pool takes ${protocolOf(type)} to port ${port}, expected one: via tunnel, checks go to a VIP`,
+        );
+      else continue;
+      if (!own) break;
     }
   }
 }

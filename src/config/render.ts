@@ -100,9 +100,10 @@ function renderVips(vips: VipSummary[]): string {
   return columns([["VIP", "ADDRESS", "SERVICES", "POOL", "FORWARD", "PING"], ...rows]);
 }
 
-function renderPool({ name, algorithm, tableSize, vips, backends }: PoolSummary): string {
+function renderPool({ name, algorithm, tableSize, health, vips, backends }: PoolSummary): string {
   const users = vips.length === 0 ? "no VIP" : vips.join(", ");
-  const heading = `pool ${name} for ${users}: ${algorithm}, ${tableSize} slots`;
+  const checks = health ? `, ${health.type} checks every ${formatDuration(health.interval)}` : "";
+  const heading = `pool ${name} for ${users}: ${algorithm}, ${tableSize} slots${checks}`;
   if (backends.length === 0) return `${heading}, no backends`;
   const rows = backends.map((backend) => [
     String(backend.id),

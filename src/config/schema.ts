@@ -6,6 +6,7 @@ import { endpoint } from "./address.ts";
 import { announce } from "./announce.ts";
 import { change } from "./change.ts";
 import { checkConsistency } from "./consistency.ts";
+import { health } from "./health.ts";
 import {
   boolean,
   choice,
@@ -104,6 +105,9 @@ const backend = section({
   mac: unicastMac()
     .optional()
     .describe("MAC address of the backend, where neighbour resolution is not wanted."),
+  healthPort: portNumber()
+    .optional()
+    .describe("Port of this backend that health checks go to, instead of `health.port` of its pool."),
 }).transform(({ name, ...rest }) => ({ name: name ?? endpoint(rest.address, rest.port), ...rest }));
 
 /**
@@ -119,6 +123,15 @@ const pool = section({
       "Slots of the lookup table, a prime. At least 100 for each backend, or shares become uneven. " +
         "Changing it moves flows. A slot takes 2 bytes, and a table is there twice while it is replaced.",
     ),
+  whenEmpty: choice("withdraw", "open")
+    .prefault("withdraw")
+    .describe(
+      "When every backend is down. `withdraw`: its VIPs are withdrawn and their new flows dropped. `open`: the checks " +
+        "are disregarded, all of its backends take flows.",
+    ),
+  health: health
+    .optional()
+    .describe("How its backends are checked (docs/health.md). Without it they always count as up."),
   backends: listOf("backends", backend).describe("The machines behind it."),
 });
 

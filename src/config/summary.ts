@@ -20,6 +20,9 @@ export interface PoolSummary {
   name: string;
   algorithm: PoolConfig["algorithm"];
   tableSize: number;
+  whenEmpty: PoolConfig["whenEmpty"];
+  /** Durations in milliseconds; only of pools whose backends are checked. */
+  health?: PoolConfig["health"];
   /** Names of the VIPs that use it. */
   vips: string[];
   /** `share` is the part of new flows by weight, from 0 to 1; `id` as in docs/datapath.md §6. */
@@ -109,12 +112,14 @@ function summarizeVips(config: Config): VipSummary[] {
 
 function summarizePools(config: Config): PoolSummary[] {
   let id = 0;
-  return Object.entries(config.pools).map(([name, { algorithm, tableSize, backends }]) => {
+  return Object.entries(config.pools).map(([name, { algorithm, tableSize, whenEmpty, health, backends }]) => {
     const total = backends.reduce((sum, backend) => sum + backend.weight, 0);
     return {
       name,
       algorithm,
       tableSize,
+      whenEmpty,
+      ...(health && { health }),
       vips: config.vips.filter((vip) => vip.pool === name).map((vip) => vip.name),
       backends: backends.map((backend) => ({
         id: ++id,

@@ -14,7 +14,8 @@ class Refusal {
     this.why = why;
   }
 }
-export const refuse = (why: string) => new Refusal(why);
+/** Refuses a value; `why` continues the sentence after the value: `"x" is not …`. */
+export const refuse = (why: string): Refusal => new Refusal(why);
 
 /** Numbers beyond this are not written out: a file can hold one of millions of digits. */
 const HUGE = 1n << 128n;

@@ -19,7 +19,7 @@ export function findWarnings(config: Config): Warning[] {
   if (config.vips.length === 0)
     warnings.push({ path: ["vips"], message: "there are no VIPs: every packet is passed to the host" });
   const used = new Set(config.vips.map((vip) => vip.pool));
-  for (const [name, { tableSize, backends }] of Object.entries(config.pools)) {
+  for (const [name, { tableSize, backends, health }] of Object.entries(config.pools)) {
     if (!used.has(name))
       warnings.push({ path: ["pools", name], message: "no VIP uses this pool: it has no effect", at: "key" });
     const path = ["pools", name, "backends"];
@@ -30,6 +30,12 @@ export function findWarnings(config: Config): Warning[] {
       warnings.push({ path, message: "all weights are 0: new flows are dropped (no-backend)" });
     else if (taking === 1)
       warnings.push({ path, message: "only one backend takes flows: nothing takes over when it fails" });
+    const ported = backends.findIndex((backend) => backend.healthPort !== undefined);
+    if (ported >= 0 && health === undefined)
+      warnings.push({
+        path: [...path, ported, "healthPort"],
+        message: "the pool has no health: this port has no effect",
+      });
     if (taking > 1 && tableSize < SLOTS_PER_BACKEND * taking)
       warnings.push({
         path: ["pools", name, "tableSize"],

@@ -108,6 +108,7 @@ warning: lb.yaml:10:22: pools.spare.backends: the pool is empty: new flows are d
       name: "web",
       algorithm: "maglev",
       tableSize: 65537,
+      whenEmpty: "withdraw",
       vips: ["web"],
       backends: [
         { id: 1, name: "web-1", address: "10.0.0.21", weight: 3, share: 0.75 },

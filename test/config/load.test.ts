@@ -41,6 +41,7 @@ suite("parseConfig", () => {
         web: {
           algorithm: "maglev",
           tableSize: 65537,
+          whenEmpty: "withdraw",
           backends: [
             { name: "10.0.0.1:80", address: "10.0.0.1", port: 80, weight: 1 },
             { name: "[fd00::2]:80", address: "fd00::2", port: 80, weight: 1 },
@@ -76,7 +77,13 @@ pools:
   web:
     algorithm: maglev
     tableSize: 7
-    backends: [{ name: web-1, address: 10.0.0.21, port: 8080, weight: 0, mac: "02:00:00:00:00:21" }]
+    whenEmpty: open
+    health:
+      { type: http, port: 81, interval: 1s, jitter: 5%, timeout: 500ms, rise: 1, fall: 4, initial: down, via: direct,
+        flap: { changes: 4, within: 30s, hold: 2m }, method: POST, path: /up, host: www, status: [200, "301-399"],
+        body: /ok/i }
+    backends:
+      - { name: web-1, address: 10.0.0.21, port: 8080, weight: 0, mac: "02:00:00:00:00:21", healthPort: 82 }
 vips:
   - name: web
     address: 2001:DB8:0:0::1
@@ -105,7 +112,22 @@ admin: { socket: ./admin.sock }
     assert.deepEqual(config.pools.web, {
       algorithm: "maglev",
       tableSize: 7,
-      backends: [{ name: "web-1", address: "10.0.0.21", port: 8080, weight: 0, mac: "02:00:00:00:00:21" }],
+      whenEmpty: "open",
+      health: {
+        ...{ type: "http", port: 81, interval: 1000, jitter: 50, timeout: 500, rise: 1, fall: 4 },
+        ...{ initial: "down", via: "direct", flap: { changes: 4, within: 30_000, hold: 120_000 } },
+        ...{ method: "POST", path: "/up", host: "www", body: "/ok/i" },
+        status: [
+          [200, 200],
+          [301, 399],
+        ],
+      },
+      backends: [
+        {
+          ...{ name: "web-1", address: "10.0.0.21", port: 8080, weight: 0, mac: "02:00:00:00:00:21" },
+          healthPort: 82,
+        },
+      ],
     });
     assert.deepEqual(config.vips[0], {
       name: "web",

@@ -1,0 +1,47 @@
+// Where the checks of a pool go: ports, and for those through the tunnel, the VIP.
+import type { CheckType } from "./health.ts";
+
+/** The parts that matter here, of a configuration that may be incomplete. */
+interface Service {
+  name?: string | undefined;
+  address?: string | undefined;
+  protocol?: "tcp" | "udp" | "any" | undefined;
+  port?: (number | undefined)[] | undefined;
+  pool?: string | undefined;
+}
+
+/** Protocol that a type of check speaks. */
+export function protocolOf(type: CheckType): "tcp" | "udp" {
+  return type === "dns" || type === "udp" ? "udp" : "tcp";
+}
+
+/** The port of a pool's VIPs, when all have the same one. */
+export function servicePort(vips: readonly (Service | undefined)[], pool: string): number | undefined {
+  const ports = new Set(vips.flatMap((vip) => (vip?.pool === pool ? (vip.port ?? []) : [])));
+  return ports.size === 1 ? [...ports][0] : undefined;
+}
+
+/** The VIP that a check through the tunnel goes to: the pool's first one with that port and protocol. */
+export function probedVip<V extends Service>(
+  vips: readonly (V | undefined)[],
+  pool: string,
+  type: CheckType,
+  port: number,
+): V | undefined {
+  const protocol = protocolOf(type);
+  return vips.find(
+    (vip) =>
+      vip?.pool === pool &&
+      (vip.protocol === "any" || vip.protocol === protocol) &&
+      vip.port?.includes(port) === true,
+  );
+}
+
+/** Port that a backend is checked at; undefined where none is known. `fallback` is servicePort's. */
+export function checkPort(
+  health: { port?: number | undefined },
+  backend: { port?: number | undefined; healthPort?: number | undefined },
+  fallback: number | undefined,
+): number | undefined {
+  return backend.healthPort ?? health.port ?? backend.port ?? fallback;
+}
