@@ -11,7 +11,7 @@ const LAYERS = [
   ["admin"],
   ["control", "explain", "replay"],
   ["plan"],
-  ["announce", "io", "lab"],
+  ["announce", "health", "io", "lab"],
   ["dataplane"],
   ["config"],
   ["columns", "log", "mac", "native"],
@@ -23,6 +23,7 @@ const LAYERS = [
 const INDEPENDENT: Record<string, string[]> = {
   "src/commands": [],
   "src/io": ["flow-template", "memory-queue", "pcap", "shuffle"],
+  "src/health/checks": ["connection", "datagram", "response"],
 };
 
 function unitOf(path: string): string {
