@@ -45,6 +45,12 @@ const RUN: Record<SuiteName, (options: SuiteOptions) => Promise<Measured>> = {
     const result = benchTable(options);
     return { result, text: renderMicro("table", result) };
   },
+  async health(options) {
+    const { benchHealth } = await import("./health.ts");
+    const { renderHealth } = await import("./render.ts");
+    const result = await benchHealth(options);
+    return { result, text: renderHealth(result) };
+  },
 };
 
 /** @throws GuidewayError BENCH when what was measured is not what should have been */

@@ -2,6 +2,7 @@
 
 import { columns, counted, percent } from "../src/columns.ts";
 import type { EngineResult } from "./engine.ts";
+import type { HealthResult } from "./health.ts";
 import type { Provenance } from "./machine.ts";
 import type { MicroResult } from "./micro.ts";
 import type { NicResult } from "./nic.ts";
@@ -69,5 +70,30 @@ export function renderNic({
     `${table}\nratio ${ratio.toFixed(3)}; ${setup.packetBytes}-byte packets of ${counted(setup.flows, "flow")} over veth, ` +
     `sockets in ${setup.sockets} mode, ${setup.program} XDP program; ` +
     `${packets.verified.toLocaleString("en-US")} packets came back and were compared, ${packets.wrong} were wrong`
+  );
+}
+
+export function renderHealth(result: HealthResult): string {
+  const { backends, intervalMs, fall, checksPerSecond, failed, missed, cpuShare, cpuUsPerCheck } = result;
+  const row = (name: string, { p50, p99, max }: HealthResult["latencyMs"], bound = "") => [
+    name,
+    `${bound}${p50}`,
+    `${bound}${p99}`,
+    Number.isFinite(max) ? `${bound}${max}` : "more",
+  ];
+  const table = columns(
+    [
+      ["health, ms", "p50", "p99", "max"],
+      row("a check starts after its turn", result.latenessMs, "< "),
+      row("a check takes", result.latencyMs, "< "),
+      row("port closed to onChange", result.detectionMs),
+    ],
+    [1, 2, 3],
+  );
+  return (
+    `${table}\n${counted(backends, "backend")}, half tcp and half http, every ${intervalMs} ms: ` +
+    `${checksPerSecond.toLocaleString("en-US")} checks per second, ${failed} failed, ${missed} turns missed; ` +
+    `${percent(cpuShare.user + cpuShare.system, 1)} of a core (${percent(cpuShare.system, 1)} in the kernel), ` +
+    `${cpuUsPerCheck} µs per check; ${result.detectionMs.backends} stopped, found by ${fall} failures in a row`
   );
 }
