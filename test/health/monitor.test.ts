@@ -118,7 +118,7 @@ suite("the monitor", () => {
     await observer.until(() => silent.accepted === 1);
     observer.monitor.apply([]);
     await silent.idle();
-    assert.equal(observer.monitor.totals().running, 0);
+    await observer.until((monitor) => monitor.totals().running === 0);
   });
 
   test("a backend keeps its state when its check changes, and starts anew when its address does", async (t) => {
