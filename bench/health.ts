@@ -106,7 +106,10 @@ export async function benchHealth({ quick, say }: SuiteOptions): Promise<HealthR
     return result(backends, seconds, before, after, took);
   } finally {
     await monitor.stop();
-    child.disconnect();
+    // Waited for, so that its processor time counts as ours.
+    const gone = child.exitCode === null ? once(child, "exit") : undefined;
+    if (child.connected) child.disconnect();
+    await gone;
   }
 }
 
