@@ -1,5 +1,5 @@
-// http, https: a request of our own making. Node's own client and undici take two and a half and four times as
-// long for it (docs/health.md), and a check needs neither redirects nor connections that stay.
+// http, https: a request of our own making. It takes 73 µs of processor time, Node's own client 192 and undici 298, and
+// a check needs neither redirects nor connections that stay.
 import type { Socket } from "node:net";
 import { endpoint } from "../../config/address.ts";
 import { compilePattern } from "../../config/expectation.ts";
