@@ -14,7 +14,8 @@ class Refusal {
     this.why = why;
   }
 }
-export const refuse = (why: string) => new Refusal(why);
+/** Refuses a value; `why` continues the sentence after the value: `"x" is not …`. */
+export const refuse = (why: string): Refusal => new Refusal(why);
 
 /** Numbers beyond this are not written out: a file can hold one of millions of digits. */
 const HUGE = 1n << 128n;
@@ -153,6 +154,15 @@ export function folderPath() {
     if (typeof value !== "string") return refuse("is not text (put it in quotes)");
     if (!value.startsWith("/")) return refuse("is not absolute");
     return Buffer.byteLength(value) <= 3840 && !value.includes("\0") ? value : refuse("is not a path");
+  });
+}
+
+/** Path of a file: PATH_MAX of the kernel is 4,096 with the NUL. */
+export function filePath() {
+  return scalar("the path of a file", (value) => {
+    if (typeof value !== "string") return refuse("is not text (put it in quotes)");
+    const bytes = Buffer.byteLength(value);
+    return bytes >= 1 && bytes <= 4095 && !value.includes("\0") ? value : refuse("is no path");
   });
 }
 
