@@ -77,14 +77,7 @@ suite("the unix socket", () => {
     ],
     ["a form", STATE, { method: "PUT", body: "state=dead" }, 415, "CONTENT_TYPE", /application\/json/],
     ["too much", STATE, { method: "PUT", ...json("x".repeat(2 << 20)) }, 413, "BAD_REQUEST", /large/],
-    [
-      "a pool's name of 2,000 bytes",
-      `/v1/pools/${"x".repeat(2000)}/table`,
-      {},
-      414,
-      "BAD_REQUEST",
-      /length/,
-    ],
+    ["a pool's name of 2,000 bytes", `/v1/pools/${"x".repeat(2000)}/table`, {}, 414, "BAD_REQUEST", /length/],
     ["a broken escape", "/v1/pools/%zz/table", {}, 400, "BAD_REQUEST", /./],
   ] as const) {
     test(`refused: ${what}`, async (t) => {

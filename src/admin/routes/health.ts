@@ -3,7 +3,7 @@
 
 import { z } from "zod";
 import type { Health, Readiness } from "../../control/readiness.ts";
-import type { App } from "../route.ts";
+import { type App, refusal } from "../route.ts";
 
 const reasons = z.array(z.string()).describe("Why not. Empty for those who do not show the token.");
 const health = z.strictObject({ healthy: z.boolean(), reasons });
@@ -16,7 +16,11 @@ export function healthRoutes(app: App, machine: { health(): Health; readiness():
       config: { open: true },
       schema: {
         summary: "Whether the process and its workers are alive",
-        response: { 200: health.describe("They are"), 503: health.describe("A restart is needed") },
+        response: {
+          200: health.describe("They are"),
+          503: health.describe("A restart is needed"),
+          default: refusal,
+        },
       },
     },
     (request, reply) => {
@@ -31,7 +35,11 @@ export function healthRoutes(app: App, machine: { health(): Health; readiness():
       config: { open: true },
       schema: {
         summary: "Whether packets for VIPs are forwarded",
-        response: { 200: readiness.describe("They are"), 503: readiness.describe("Not now") },
+        response: {
+          200: readiness.describe("They are"),
+          503: readiness.describe("Not now"),
+          default: refusal,
+        },
       },
     },
     (request, reply) => {

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { Exposition } from "../metrics/exposition.ts";
 import type { MetricSource } from "../metrics.ts";
-import type { App } from "../route.ts";
+import { type App, refusal } from "../route.ts";
 
 export function metricsRoute(app: App, machine: MetricSource): void {
   const exposition = new Exposition(machine);
@@ -14,6 +14,7 @@ export function metricsRoute(app: App, machine: MetricSource): void {
         summary: "Metrics in Prometheus' text format (docs/metrics.md)",
         response: {
           200: { description: "Text format 0.0.4", content: { "text/plain": { schema: z.string() } } },
+          default: refusal,
         },
       },
     },

@@ -1,7 +1,7 @@
 // GET /v1/openapi.json: this API, described.
 
 import { z } from "zod";
-import type { App } from "../route.ts";
+import { type App, answers } from "../route.ts";
 
 export function openapiRoute(app: App, _machine: unknown): void {
   app.get(
@@ -9,7 +9,7 @@ export function openapiRoute(app: App, _machine: unknown): void {
     {
       schema: {
         summary: "This document",
-        response: { 200: z.looseObject({ openapi: z.string() }).describe("OpenAPI 3.1") },
+        response: answers(z.looseObject({ openapi: z.string() }).describe("OpenAPI 3.1")),
       },
     },
     () => app.swagger() as { openapi: string },
