@@ -1,8 +1,12 @@
-// The metrics in Prometheus' text format.
+// The metrics in Prometheus' text format. All values are read at once; writing them down takes longer (a second for
+// 100,000 samples), and lets others run after each family.
 
+import { setImmediate as others } from "node:timers/promises";
 import { Counter, Gauge, Registry } from "prom-client";
 import { METRICS, type MetricSource } from "../metrics.ts";
-import type { Family } from "./metric.ts";
+import type { Family, Labels } from "./metric.ts";
+
+type Sample = [value: number, labels: Labels];
 
 export class Exposition {
   readonly #source: MetricSource;
@@ -33,11 +37,24 @@ export class Exposition {
     return this.#making;
   }
 
+  #read(): Map<Family, Sample[]> {
+    const samples = new Map<Family, Sample[]>([...this.#metrics.keys()].map((family) => [family, []]));
+    for (const { collect } of METRICS) {
+      collect(this.#source, (family, value, labels = {}) => void samples.get(family)!.push([value, labels]));
+    }
+    return samples;
+  }
+
   async #make(): Promise<string> {
-    this.#registry.resetMetrics();
-    const put = (family: Family, value: number, labels: Record<string, string | number> = {}) =>
-      this.#metrics.get(family)!.inc(labels, value);
-    for (const { collect } of METRICS) collect(this.#source, put);
-    return this.#registry.metrics();
+    const parts: string[] = [];
+    for (const [family, samples] of this.#read()) {
+      const metric = this.#metrics.get(family)!;
+      metric.reset();
+      for (const [value, labels] of samples) metric.inc(labels, value);
+      parts.push(await this.#registry.getSingleMetricAsString(family.name));
+      metric.reset();
+      await others();
+    }
+    return `${parts.join("\n\n")}\n`;
   }
 }
