@@ -39,7 +39,7 @@ export const KERNEL: SocketStatistics = {
 
 export class MemoryMachine implements Operated {
   readonly config;
-  readonly running;
+  running: { text: string; file: string; generation: number };
   readonly startedAt = new Date(0);
   readonly offline: OfflineEngine;
   readonly ports: { interfaces: XdpInterface[]; statistics: () => SocketStatistics };

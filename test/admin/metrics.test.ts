@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { Exposition } from "../../src/admin/metrics/exposition.ts";
 import { METRICS } from "../../src/admin/metrics.ts";
+import { parseConfig } from "../../src/config/load.ts";
 import { reasons, verdictOf } from "../../src/dataplane/reasons.ts";
 import type { OfflinePacket } from "../../src/io/offline.ts";
 import { packet } from "../packets/packet.ts";
@@ -138,6 +139,19 @@ suite("metrics", () => {
     assert.equal(value(after, "guideway_ring_used_descriptors", { ...queue, ring: "fill" }), frames);
     assert.equal(value(after, "guideway_ring_used_descriptors", { ...queue, ring: "rx", worker: 0 }), 0);
     assert.equal(value(after, "guideway_ring_size_descriptors", { ...queue, ring: "tx", worker: 0 }), 2048);
+  });
+
+  test("after a change of the configuration, counters stay with the names that they are of", async () => {
+    const machine = new MemoryMachine();
+    await run(machine);
+    const other = CONFIG.replace(/ {2}- \{ name: web, .*\n/, "").concat(
+      "  - { name: new, address: 10.99.0.9, port: 80, pool: spare }\n",
+    );
+    machine.engine.directory.apply(parseConfig(other, "c.yaml").config);
+    const metrics = await metricsOf(machine);
+    const packets = (vip: string) =>
+      metrics.get("guideway_vip_packets_total")!.samples.get(labelled({ vip }));
+    assert.deepEqual(["web", "dns", "new"].map(packets), [undefined, 30, 0]);
   });
 
   test("what the kernel counted is there by interface", async () => {

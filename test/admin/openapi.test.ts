@@ -58,6 +58,7 @@ suite("answers are what the document says", () => {
 
   for (const [what, method, path, status, request, unwell] of [
     ["status", "GET", "/v1/status", 200],
+    ["the configuration", "GET", "/v1/config", 200],
     ["frames", "GET", "/v1/frames", 200],
     ["a table", "GET", "/v1/pools/web/table", 200],
     ["an empty table", "GET", "/v1/pools/spare/table", 200],

@@ -38,6 +38,13 @@ suite("the unix socket", () => {
     assert.equal(directory.backends[1]!.state, "draining");
   });
 
+  test("the configuration in force is shown, also when it was replaced", async (t) => {
+    const served = await serve(t);
+    assert.deepEqual((await askSocket(served, "/v1/config")).json, served.machine.running);
+    served.machine.running = { text: "vips: []\npools: {} # none\n", file: "lb.yaml", generation: 2 };
+    assert.deepEqual((await askSocket(served, "/v1/config")).json, served.machine.running);
+  });
+
   test("answers are not to be kept nor guessed at", async (t) => {
     const { headers } = await askSocket(await serve(t), "/v1/status");
     assert.equal(headers["cache-control"], "no-store");
