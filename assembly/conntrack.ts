@@ -18,6 +18,7 @@ import {
   BACKEND_STATE_DRAINING,
   COUNTER_BACKEND_BYTES,
   COUNTER_BACKENDS,
+  COUNTER_ENTRIES,
   COUNTER_EVICTED,
   FLOW_CLOSING,
   FLOW_ESTABLISHED,
@@ -174,6 +175,7 @@ export function remove(entry: usize): void {
   const line = lineOfEntry(entry);
   const backend = backendOf(entry);
   if (stateOf(entry) != FLOW_CLOSING) countActive(backend, -1);
+  add(COUNTER_ENTRIES, -1);
   setBackend(entry, 0);
   setAway(line, awayOf(line) & ~bitOf(wayOf(entry)));
 }
@@ -253,6 +255,7 @@ export function insert(
     }
   }
   if (backendOf(entry) != 0) remove(entry);
+  add(COUNTER_ENTRIES, 1);
   const at = lineOfEntry(entry);
   const way = wayOf(entry);
   const state: u32 = protocol == PROTOCOL_UDP ? FLOW_UDP : tcpFlags & (FIN | RST) ? FLOW_CLOSING : FLOW_NEW;

@@ -383,6 +383,8 @@ export const COUNTER_KERNEL_NS: u32 = COUNTER_RECEIVED + 96;
 export const COUNTER_KICKS: u32 = COUNTER_RECEIVED + 72;
 export const COUNTER_PARKS: u32 = COUNTER_RECEIVED + 80;
 export const COUNTER_JOURNAL_LOST: u32 = COUNTER_RECEIVED + 88;
+/** Change in entries of the connection table (signed). */
+export const COUNTER_ENTRIES: u32 = COUNTER_RECEIVED + 104;
 export const COUNTER_VIPS: u32 = COUNTER_RECEIVED + 256;
 /** Per VIP: packets, bytes. */
 export const COUNTER_VIP_BYTES: u32 = 16;

@@ -113,6 +113,7 @@ missing_packages() {
   has ip && has bridge || echo iproute2
   has ethtool || echo ethtool
   has tcpdump || echo tcpdump
+  has openssl || echo openssl
   has sysctl || echo procps
   has unshare || echo util-linux
   missing_daemons

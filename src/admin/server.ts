@@ -1,113 +1,121 @@
-// The admin socket: HTTP and JSON on a unix socket, for the commands that operate a running machine.
-// Paths carry a version; errors are {"error": {"code", "message"}}.
+// The admin API of a running machine, on its unix socket and, where configured, over TCP.
+//
+//   state      reached by        in it
+//   listening  listen returned   both entrances answer; reload reads the files again
+//   closed     close             no entrance is left, nor the socket's file
 
-import { lstatSync, mkdirSync, rmSync } from "node:fs";
-import { connect } from "node:net";
-import { dirname } from "node:path";
-import fastify, { type FastifyInstance } from "fastify";
-import { z } from "zod";
-import type { Machine } from "../control/machine.ts";
+import type { Server as SecureServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { endpoint } from "../config/address.ts";
+import { isLoopback } from "../config/listen-address.ts";
+import type { AdminConfig } from "../config/schema.ts";
 import { GuidewayError } from "../errors.ts";
-import { serveConfig } from "./config.ts";
+import type { Logger } from "../log.ts";
+import type { Entrance } from "./access.ts";
+import { createApp } from "./app.ts";
+import { type Credentials, readCredentials } from "./credentials.ts";
+import type { App } from "./route.ts";
+import type { Operated } from "./routes.ts";
+import { bindSocket } from "./socket.ts";
 
-const backendState = z.strictObject({ state: z.enum(["active", "draining", "dead"]) });
+type TcpEntrance = Extract<Entrance, { kind: "tcp" }>;
 
-/** Error code of a connection to a unix socket; undefined when somebody answers. */
-function knock(path: string): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.on("connect", () => {
-      socket.destroy();
-      resolve(undefined);
-    });
-    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "UNKNOWN"));
-  });
-}
-
-/** Makes the path free: a socket that a killed process left behind goes. @throws GuidewayError ADMIN_SOCKET */
-async function clear(path: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true });
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (!found) return;
-  if (!found.isSocket()) {
-    throw new GuidewayError(
-      "ADMIN_SOCKET",
-      `admin.socket: ${path} exists and is no socket; name another path`,
-    );
-  }
-  const code = await knock(path);
-  if (code === "ECONNREFUSED") {
-    rmSync(path, { force: true });
-  } else if (code === undefined) {
-    throw new GuidewayError(
-      "ADMIN_SOCKET",
-      `admin.socket: another guideway answers on ${path}; stop it, or give this one another path`,
-    );
-  } else {
-    throw new GuidewayError(
-      "ADMIN_SOCKET",
-      `admin.socket: ${path} is in the way, and does not say whose it is (${code})`,
-    );
-  }
+/** What makes another TCP entrance of it than the files behind it can. */
+function shapeOf({ socket, listen, tls }: AdminConfig): string {
+  return JSON.stringify({ socket, listen, tls: tls && { clients: tls.clientCa !== undefined } });
 }
 
 export class AdminServer {
-  readonly #server: FastifyInstance;
+  readonly #config: AdminConfig;
+  readonly #log: Logger;
+  readonly #apps: App[] = [];
+  #tcp: App | undefined;
+  readonly #entrance: TcpEntrance;
 
-  private constructor(machine: Machine) {
-    this.#server = fastify({ forceCloseConnections: true, routerOptions: { maxParamLength: 1024 } });
-    this.#server.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
-      const unknown = error instanceof GuidewayError && error.code === "UNKNOWN";
-      const status = error instanceof z.ZodError ? 400 : unknown ? 404 : (error.statusCode ?? 500);
-      const code = error instanceof GuidewayError ? error.code : status < 500 ? "BAD_REQUEST" : "INTERNAL";
-      const message = error instanceof z.ZodError ? z.prettifyError(error) : error.message;
-      return reply.status(status).send({ error: { code, message } });
-    });
-    this.#server.setNotFoundHandler((request, reply) =>
-      reply
-        .status(404)
-        .send({ error: { code: "NOT_FOUND", message: `there is no ${request.method} ${request.url}` } }),
-    );
-    this.#server.get("/v1/status", () => machine.status());
-    serveConfig(this.#server, machine);
-    this.#server.get("/v1/frames", () => machine.auditFrames());
-    this.#server.get<{ Params: { pool: string } }>("/v1/pools/:pool/table", ({ params }) =>
-      machine.table(params.pool),
-    );
-    this.#server.put<{ Params: { pool: string; backend: string } }>(
-      "/v1/pools/:pool/backends/:backend/state",
-      ({ params, body }) => {
-        const { state } = backendState.parse(body);
-        machine.setBackendState(params.pool, params.backend, state);
-        return { pool: params.pool, backend: params.backend, state };
-      },
-    );
+  private constructor(config: AdminConfig, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    const loopback = config.listen !== undefined && isLoopback(config.listen.host);
+    this.#entrance = { kind: "tcp", loopback, token: undefined };
   }
 
-  /** @throws GuidewayError ADMIN_SOCKET when the path is taken or cannot be bound */
-  static async listen(machine: Machine, path: string): Promise<AdminServer> {
-    const server = new AdminServer(machine);
+  /**
+   * @throws GuidewayError ADMIN_SOCKET when the path is taken or cannot be bound, ADMIN_LISTEN when the TCP address cannot,
+   *   ADMIN_FILE, ADMIN_TOKEN and ADMIN_TLS for its files; nothing listens then
+   */
+  static async listen(machine: Operated, config: AdminConfig, log: Logger): Promise<AdminServer> {
+    const server = new AdminServer(config, log);
     try {
-      await clear(path);
-      // Created for its owner alone: a mode that is changed later would leave a moment for others.
-      const umask = process.umask(0o177);
-      try {
-        await server.#server.listen({ path });
-      } finally {
-        process.umask(umask);
-      }
-    } catch (cause) {
-      if (cause instanceof GuidewayError) throw cause;
-      throw new GuidewayError(
-        "ADMIN_SOCKET",
-        `admin.socket: cannot listen on ${path}: ${(cause as Error).message}`,
-        { cause },
-      );
+      const credentials = server.#readCredentials(config);
+      await server.#listenOnSocket(machine);
+      if (config.listen) await server.#listenOnTcp(machine, config.listen, credentials);
+    } catch (error) {
+      await server.close();
+      throw error;
     }
     return server;
   }
 
+  async #listenOnSocket(machine: Operated): Promise<void> {
+    const app = await createApp(machine, { entrance: { kind: "socket" }, log: this.#log });
+    this.#apps.push(app);
+    await bindSocket(this.#config.socket, (path) => app.listen({ path }));
+  }
+
+  async #listenOnTcp(
+    machine: Operated,
+    { host, port }: { host: string; port: number },
+    { token, tls }: Credentials,
+  ): Promise<void> {
+    this.#entrance.token = token;
+    const app = await createApp(machine, { entrance: this.#entrance, log: this.#log, tls });
+    this.#apps.push(app);
+    this.#tcp = app;
+    try {
+      await app.listen({ host, port });
+    } catch (cause) {
+      throw new GuidewayError(
+        "ADMIN_LISTEN",
+        `admin.listen: cannot listen on ${host} port ${port}: ${(cause as Error).message}`,
+        { cause },
+      );
+    }
+    this.#log.info(
+      { url: this.url, token: token !== undefined, tls: tls !== undefined },
+      "admin API over TCP",
+    );
+  }
+
+  #readCredentials(config: AdminConfig): Credentials {
+    const credentials = readCredentials(config);
+    for (const warning of credentials.warnings) this.#log.warn(warning);
+    return credentials;
+  }
+
+  /** Where TCP clients connect; undefined without `admin.listen`. */
+  get url(): string | undefined {
+    const bound = this.#tcp?.server.address() as AddressInfo | null | undefined;
+    if (!bound) return undefined;
+    return `${this.#config.tls ? "https" : "http"}://${endpoint(bound.address, bound.port)}`;
+  }
+
+  /**
+   * Reads token and certificates again, from where the configuration says now; requests from then on are held to them.
+   * @throws GuidewayError ADMIN_RESTART for other changes; ADMIN_FILE, ADMIN_TOKEN, ADMIN_TLS. The old ones stay then
+   */
+  reload(config: AdminConfig): void {
+    if (shapeOf(config) !== shapeOf(this.#config)) {
+      throw new GuidewayError(
+        "ADMIN_RESTART",
+        "admin: socket, listen, and whether there are tls and clientCa, change only with a restart",
+      );
+    }
+    const { token, tls } = this.#readCredentials(config);
+    if (tls) (this.#tcp!.server as SecureServer).setSecureContext(tls);
+    this.#entrance.token = token;
+  }
+
   async close(): Promise<void> {
-    await this.#server.close();
+    await Promise.all(this.#apps.splice(0).map((app) => app.close()));
   }
 }

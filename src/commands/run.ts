@@ -38,7 +38,7 @@ async function run(file: string, log: import("../log.ts").Logger): Promise<void>
   const systemd = new Systemd({ alive: () => machine.alive(), status: () => machine.summary(), log });
   let admin: import("../admin/server.ts").AdminServer | undefined;
   try {
-    admin = await AdminServer.listen(machine, config.admin.socket);
+    admin = await AdminServer.listen(machine, config.admin, log);
     await machine.start();
     systemd.ready();
     log.info({ machine: config.machine.name, socket: config.admin.socket, pid: process.pid }, "running");

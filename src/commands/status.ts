@@ -1,23 +1,16 @@
 import type { Command } from "commander";
 import type { MachineStatus } from "../control/status.ts";
+import { type ConnectionOptions, connected, withConnection } from "./connection.ts";
 
 /** `guideway status`: what a running machine says of itself. */
 export function register(program: Command): void {
-  program
-    .command("status")
+  withConnection(program.command("status"))
     .description("show a running machine: traffic, backends, workers, drops by reason")
-    .option("-s, --socket <path>", "its admin.socket", "/run/guideway/admin.sock")
     .option("--json", "one JSON object on stdout")
-    .action(async ({ socket, json }: { socket: string; json?: true }) => {
-      const { AdminClient } = await import("../admin/client.ts");
-      const client = new AdminClient(socket);
-      try {
-        const status = await client.status();
-        const text = json ? JSON.stringify(status) : await render(status);
-        process.stdout.write(`${text}\n`);
-      } finally {
-        await client.close();
-      }
+    .action(async ({ json, ...connection }: ConnectionOptions & { json?: true }) => {
+      const status = await connected(connection, (client) => client.status());
+      const text = json ? JSON.stringify(status) : await render(status);
+      process.stdout.write(`${text}\n`);
     });
 }
 

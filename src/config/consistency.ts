@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import { MAX_BACKENDS, MAX_INTERFACES, MAX_POOLS, MAX_SERVICES, MAX_VIPS } from "../../assembly/layout.ts";
 import { addressFamily } from "./address.ts";
+import { checkAdmin } from "./admin.ts";
 import { checkAnnounce } from "./announce.ts";
 import { isPrime, nextPrime } from "./prime.ts";
 import { checkPort, probedVip, protocolOf, servicePort } from "./probing.ts";
@@ -33,6 +34,7 @@ export function checkConsistency(config: DraftConfig, context: z.core.$Refinemen
   checkVips(config, report);
   checkServices(config, report);
   checkTunnels(config, report);
+  checkAdmin(config.admin, report);
   checkAnnounce(config, report);
   checkHealth(config, report);
 }

@@ -3,6 +3,7 @@
 import type { z } from "zod";
 import { BATCH, FORWARD_GRE, FORWARD_L2, MAX_INTERFACES, MAX_WORKERS } from "../../assembly/layout.ts";
 import { endpoint } from "./address.ts";
+import { admin } from "./admin.ts";
 import { announce } from "./announce.ts";
 import { change } from "./change.ts";
 import { checkConsistency } from "./consistency.ts";
@@ -21,7 +22,6 @@ import {
   oneOrMore,
   portNumber,
   section,
-  socketPath,
   unicastAddress,
   unicastMac,
   word64,
@@ -158,12 +158,6 @@ const vip = section({
   echo: boolean().prefault(true).describe("Whether the balancer answers pings to the virtual address."),
 });
 
-const admin = section({
-  socket: socketPath()
-    .prefault("/run/guideway/admin.sock")
-    .describe("Unix socket that `status` and the other operating commands talk to."),
-});
-
 /** What a configuration file may say. Parse YAML with load.ts, which adds positions to the errors. */
 export const schema = section({
   machine: machine.prefault({}).describe("This machine."),
@@ -195,6 +189,7 @@ export const schema = section({
 export type Config = z.output<typeof schema>;
 export type PoolConfig = Config["pools"][string];
 export type BackendConfig = PoolConfig["backends"][number];
+export type AdminConfig = Config["admin"];
 export type VipConfig = Config["vips"][number];
 
 /** FORWARD_* of the arena for each `forward` of the configuration. */

@@ -157,6 +157,15 @@ export function folderPath() {
   });
 }
 
+/** Path of a file: PATH_MAX of the kernel is 4,096 with the NUL. */
+export function filePath() {
+  return scalar("the path of a file", (value) => {
+    if (typeof value !== "string") return refuse("is not text (put it in quotes)");
+    const bytes = Buffer.byteLength(value);
+    return bytes >= 1 && bytes <= 4095 && !value.includes("\0") ? value : refuse("is no path");
+  });
+}
+
 /** A unicast IP address of the given family, or of either (0), in canonical text. */
 export function unicastAddress(family: 4 | 6 | 0 = 0) {
   const kind = family === 0 ? "IPv4 or IPv6" : `IPv${family}`;

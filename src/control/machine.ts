@@ -24,6 +24,7 @@ import type { Logger } from "../log.ts";
 import { loadNative } from "../native.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Neighbours } from "./neighbours.ts";
+import { type Health, healthOf, type Readiness, readinessOf } from "./readiness.ts";
 import { type MachineStatus, statusOf, summaryOf, type TableStatus, tableOf } from "./status.ts";
 
 /** How long packets wait at start for the first neighbours. */
@@ -181,9 +182,19 @@ export class Machine {
     return summaryOf(this);
   }
 
+  /** Whether the workers' loops turn. Before they start, nothing is wrong with them. To be asked every now and then. */
+  health(): Health {
+    return healthOf(this.#pool ? this.#heartbeat.stuck() : []);
+  }
+
   /** Whether every worker's loop turns. To be asked every now and then. */
   alive(): boolean {
-    return this.#heartbeat.stuck().length === 0;
+    return this.health().healthy;
+  }
+
+  /** Whether packets for VIPs are forwarded. */
+  readiness(): Readiness {
+    return readinessOf(this.engine, this.ports.interfaces, this.health());
   }
 
   auditFrames(): FrameAudit {

@@ -1,5 +1,6 @@
 // What a machine says of itself: the body of GET /v1/status.
 
+import type { FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
 import type { DirectoryBackend } from "../dataplane/directory.ts";
 import type { BackendTraffic, Statistics, Traffic, WorkerStatistics } from "../dataplane/statistics.ts";
@@ -58,10 +59,16 @@ export interface MachineStatus {
   reasons: Record<string, number>;
   vips: VipStatus[];
   pools: PoolStatus[];
-  frames: { total: number; places: Record<string, number> };
+  frames: Pick<FrameAudit, "total" | "places">;
 }
 
-export function statusOf(machine: Machine): MachineStatus {
+/** What a machine is asked for it. */
+export type Observed = Pick<Machine, "config" | "startedAt" | "engine" | "auditFrames"> & {
+  ports: Pick<Machine["ports"], "interfaces" | "statistics">;
+  neighbours: Pick<Machine["neighbours"], "nextHop">;
+};
+
+export function statusOf(machine: Observed): MachineStatus {
   const { engine, config, startedAt, ports } = machine;
   const { arena, directory, publication, statistics } = engine;
   const { total, places } = machine.auditFrames();
@@ -118,12 +125,12 @@ export interface TableStatus {
   entries: string[];
 }
 
-export function tableOf(machine: Machine, pool: string): TableStatus {
+export function tableOf(machine: Observed, pool: string): TableStatus {
   const table = machine.engine.directory.table(pool);
   return { pool, size: table.size, digest: table.digest, entries: table.entries() };
 }
 
-function poolStatus(machine: Machine, name: string, statistics: Statistics): PoolStatus {
+function poolStatus(machine: Observed, name: string, statistics: Statistics): PoolStatus {
   const { directory } = machine.engine;
   const table = directory.table(name);
   const backend = ({ id, config, state, weight }: DirectoryBackend): BackendStatus => ({

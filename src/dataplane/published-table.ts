@@ -7,14 +7,23 @@ export class PublishedTable {
   readonly size: number;
   /** Ids in slot order; none when no backend takes flows. */
   readonly slots: Uint16Array;
+  /** 1 for the pool's first table, and one more for each that took its place. */
+  readonly generation: number;
+  /** How long it took to build, milliseconds. */
+  readonly buildMs: number;
   /** Names of the pool's backends by id. */
   readonly #names: ReadonlyMap<number, string>;
   #digest: string | undefined;
   #taken: Map<number, number> | undefined;
 
-  constructor(size: number, slots: Uint16Array, names: ReadonlyMap<number, string>) {
-    this.size = size;
-    this.slots = slots;
+  constructor(
+    built: Pick<PublishedTable, "size" | "slots" | "generation" | "buildMs">,
+    names: ReadonlyMap<number, string>,
+  ) {
+    this.size = built.size;
+    this.slots = built.slots;
+    this.generation = built.generation;
+    this.buildMs = built.buildMs;
     this.#names = names;
   }
 

@@ -14,7 +14,8 @@ export interface WorkerStatistics {
   kicks: number;
   parks: number;
   traps: number;
-  /** Entries of the connection table. */
+  /** Entries of the connection table: those that it holds, and those that went. */
+  entries: number;
   expired: number;
   evicted: number;
   /** Nanoseconds spent in passes that found packets: its own, and the kernel's, which sends in copy mode. */
@@ -68,6 +69,7 @@ export class Statistics {
         kicks: this.#counter(worker, L.COUNTER_KICKS),
         parks: this.#counter(worker, L.COUNTER_PARKS),
         traps: this.#counter(worker, L.COUNTER_TRAPS),
+        entries: this.#counter(worker, L.COUNTER_ENTRIES),
         expired: this.#counter(worker, L.COUNTER_EXPIRED),
         evicted: this.#counter(worker, L.COUNTER_EVICTED),
         busyNs: this.#counter(worker, L.COUNTER_BUSY_NS),

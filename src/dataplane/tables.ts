@@ -49,13 +49,21 @@ export class Tables {
     try {
       for (const { pool, size, backends, build } of sources) {
         const signature = `${size} ${backends.map(({ id, weight }) => `${id}:${weight}`).join(" ")}`;
-        if (!all && signature === this.#published.get(pool)?.signature) continue;
+        const before = this.#published.get(pool);
+        if (!all && signature === before?.signature) continue;
+        const startMs = performance.now();
         const slots = build();
+        const built = {
+          size,
+          slots,
+          generation: (before?.table.generation ?? 0) + 1,
+          buildMs: performance.now() - startMs,
+        };
         const block = this.#publication.allocate(tableBytes(slots.length));
         this.#arena.setWord(block + L.TABLE_SIZE, slots.length);
         this.#arena.u16.set(slots, (block + L.TABLE_SLOTS) / 2);
         const names = new Map(backends.map(({ id, name }) => [id, name]));
-        staged.push({ pool, block, table: new PublishedTable(size, slots, names), signature });
+        staged.push({ pool, block, table: new PublishedTable(built, names), signature });
       }
     } catch (error) {
       this.discard(staged);

@@ -76,4 +76,24 @@ suite("warnings", () => {
       assert.match(found[0]!, /^c\.yaml:4:20: announce\.gobgp: this is not on this machine/);
     }
   });
+
+  const admin = (text: string) =>
+    warnings(`admin: { ${text} }\npools: { web: { backends: [${backends(2)}] } }\n${VIPS}`);
+
+  test("an admin API that others can listen in on", () => {
+    const token = "token: { file: /t }";
+    assert.deepEqual(admin(`listen: "0.0.0.0:9180", ${token}`), [
+      "c.yaml:1:18: admin.listen: without admin.tls the token and all answers can be read on their way",
+    ]);
+    assert.deepEqual(admin(`listen: "127.0.0.1:9180"`), []);
+    assert.deepEqual(admin(`listen: "0.0.0.0:9180", ${token}, tls: { certificate: /c, key: /k }`), []);
+  });
+
+  test("a token and TLS for a socket that has neither", () => {
+    const message = "there is no admin.listen: it has no effect on the unix socket";
+    assert.deepEqual(admin("token: { file: /t }, tls: { certificate: /c, key: /k }"), [
+      `c.yaml:1:10: admin.token: ${message}`,
+      `c.yaml:1:31: admin.tls: ${message}`,
+    ]);
+  });
 });

@@ -51,6 +51,8 @@ export interface BalancerOptions {
   parameters?: string[];
   /** Makes the command that is executed of the balancer's own; the process id must stay. */
   wrap?: (argv: string[]) => string[];
+  /** More of the section `admin`. */
+  admin?: object;
 }
 
 /** Balancers that run, and folders that are there: a sudden end of this process removes both. */
@@ -93,7 +95,7 @@ export class Balancer {
     const folder = options.folder ?? newFolder();
     const socket = join(folder, "admin.sock");
     const file = join(folder, "guideway.yaml");
-    writeFileSync(file, stringify({ ...config, admin: { socket } }));
+    writeFileSync(file, stringify({ ...config, admin: { socket, ...options.admin } }));
     const argv = [process.execPath, MAIN, "--log", "json", "--log-level", "debug", "run", "--config", file];
     argv.push(...(options.parameters ?? []));
     const child = lab.spawn(node, options.wrap?.(argv) ?? argv, {

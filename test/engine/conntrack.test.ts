@@ -17,7 +17,7 @@ import {
   type Service,
   twins,
 } from "./collisions.ts";
-import { activeFlows, entries, isOf } from "./entries.ts";
+import { activeFlows, countedEntries, entries, isOf } from "./entries.ts";
 
 /** Ticks of 1 s, 10 s, 2 s and 2 s. */
 const timeouts = { new: "16s", established: "160s", closing: "32s", udp: "32s" };
@@ -100,6 +100,7 @@ class Crowd {
   check(): void {
     const { counted, found } = activeFlows(this.engine.engine);
     assert.deepEqual(counted, found);
+    assert.equal(countedEntries(this.engine.engine.arena), entries(this.engine.engine.arena).length);
   }
 }
 

@@ -53,3 +53,8 @@ export function activeFlows({ arena, directory }: Engine): { counted: number[]; 
   for (const { backend, state } of entries(arena)) if (state !== L.FLOW_CLOSING) found[backend]!++;
   return { counted: found.map((_, id) => (id === 0 ? 0 : statistics.backend(id).activeFlows)), found };
 }
+
+/** Entries of the table as the workers count them. */
+export function countedEntries(arena: Arena): number {
+  return new Statistics(arena).workers().reduce((sum, worker) => sum + worker.entries, 0);
+}

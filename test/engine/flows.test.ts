@@ -7,7 +7,7 @@ import { parseConfig } from "../../src/config/load.ts";
 import { OfflineEngine, type OfflineResult } from "../../src/io/offline.ts";
 import { runs } from "../runs.ts";
 import { type Flow, nthFlow, packetOf, type Service } from "./collisions.ts";
-import { activeFlows, entries } from "./entries.ts";
+import { activeFlows, countedEntries, entries } from "./entries.ts";
 
 const BACKENDS = 8;
 const { config } = parseConfig(
@@ -148,6 +148,7 @@ suite("flows stay where they are", () => {
     const expected = Array<number>(BACKENDS + 1).fill(0);
     for (const backend of homes) expected[backend]!++;
     assert.deepEqual(counted, expected);
+    assert.equal(countedEntries(engine.engine.arena), entries(engine.engine.arena).length);
     await pass(flows.filter((_, i) => i % 2 === 0 && i % 3 !== 1).map((flow) => packetOf(flow, "F")));
     assert.deepEqual(activeFlows(engine.engine).counted, activeFlows(engine.engine).found);
 
@@ -160,5 +161,6 @@ suite("flows stay where they are", () => {
       await new Promise(setImmediate);
     }
     assert.deepEqual(activeFlows(engine.engine).counted, Array(BACKENDS + 1).fill(0));
+    assert.equal(countedEntries(engine.engine.arena), 0);
   });
 });

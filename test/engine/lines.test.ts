@@ -16,7 +16,7 @@ import type { TimedPacket } from "../packets/hostile.ts";
 import { runs } from "../runs.ts";
 import { type Flow, flowsAt, homeOf, neighbourOf, nthFlow, packetOf, type Service } from "./collisions.ts";
 import { compare } from "./compare.ts";
-import { activeFlows } from "./entries.ts";
+import { activeFlows, countedEntries, entries } from "./entries.ts";
 
 const FLAGS = ["S", "S", "S", "A", "A", "PA", "FA", "R", "SA", ""];
 const STATES: BackendState[] = ["active", "active", "draining", "dead", "dead"];
@@ -100,6 +100,7 @@ class Several {
     for (const { engine } of this.engines) {
       const { counted, found } = activeFlows(engine);
       assert.deepEqual(counted, found);
+      assert.equal(countedEntries(engine.arena), entries(engine.arena).length);
       for (const { id } of this.#backends) {
         assert.ok(found[id]! >= this.#model.activeFlows(id), "the model counts no expired ones");
       }

@@ -1,0 +1,33 @@
+// PUT /v1/pools/:pool/backends/:backend/state: whether a backend gets packets.
+
+import { z } from "zod";
+import type { BackendState } from "../../dataplane/backend-records.ts";
+import { type App, answers } from "../route.ts";
+
+const state = z
+  .enum(["active", "draining", "dead"])
+  .describe("`draining` keeps its flows and gets no new ones; flows of a `dead` one move at once.");
+
+export function backendStateRoute(
+  app: App,
+  machine: { setBackendState(pool: string, backend: string, state: BackendState): void },
+): void {
+  app.put(
+    "/v1/pools/:pool/backends/:backend/state",
+    {
+      schema: {
+        summary: "Change whether a backend gets packets",
+        params: z.strictObject({
+          pool: z.string().describe("Name of the pool."),
+          backend: z.string().describe("Name of the backend."),
+        }),
+        body: z.strictObject({ state }),
+        response: answers(z.strictObject({ pool: z.string(), backend: z.string(), state }).describe("Done")),
+      },
+    },
+    ({ params: { pool, backend }, body: { state } }) => {
+      machine.setBackendState(pool, backend, state);
+      return { pool, backend, state };
+    },
+  );
+}
