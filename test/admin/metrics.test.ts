@@ -213,6 +213,14 @@ suite("metrics", () => {
     assert.equal(countSamples(await exposition.text()), before);
   });
 
+  test("an answer is made once for all who wait for it", async () => {
+    const exposition = new Exposition(new MemoryMachine());
+    const first = exposition.text();
+    assert.equal(exposition.text(), first);
+    await first;
+    assert.notEqual(exposition.text(), first);
+  });
+
   test("many who ask at once get whole answers, in the format's content type", async (t) => {
     const { server, machine } = await serve(t, { listen: ANY_PORT });
     await run(machine);
