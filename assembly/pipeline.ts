@@ -79,12 +79,12 @@ export function classify(first: usize, end: usize): bool {
   let handed = false;
   for (let at = first; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
-    let reason = parse(packet);
+    let reason = inline.always(parse(packet));
     if (reason == REASON_NONE && ownerOf(packet.key) != self) {
       reason = REASON_HANDED;
       handed = true;
     }
-    packet.reason = <u8>reason;
+    if (reason != REASON_NONE) packet.reason = <u8>reason;
   }
   return handed;
 }
