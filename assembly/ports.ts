@@ -90,21 +90,22 @@ function take(portIndex: u32, count: u32): u32 {
   const descriptors = rx.descriptors;
   const mask = rx.mask;
   const base = ~(frameBytes - 1);
+  const nothing = i64x2.splat(0);
   let bytes: u64 = 0;
   for (let i: u32 = 0; i < taken; i++) {
     const slot = packetSlot(descriptors, mask, from + i);
     const address = load<u32>(slot);
+    const length = load<u32>(slot, 8);
     const packet = packetAt(count + i);
     const at = changetype<usize>(packet);
-    const nothing = i64x2.splat(0);
-    v128.store(at, nothing);
     v128.store(at + 16, nothing);
     v128.store(at + 32, nothing);
     packet.start = <u32>frames + address;
-    packet.length = load<u32>(slot, 8);
+    packet.length = length;
+    packet.key = 0;
     packet.frame = address & base;
     packet.port = <u8>portIndex;
-    bytes += packet.length;
+    bytes += length;
   }
   store<u32>(block, count + taken, WORKER_IN_HAND);
   release(rx, from + taken);
