@@ -8,7 +8,7 @@
 
 import { followEntry, insert, isExpired, isLive, matchAway, matchHome, neighbour } from "./conntrack";
 import { replyEcho } from "./forward/echo";
-import { forward } from "./forward/forward";
+import { forwardRun } from "./forward/forward";
 import { block, self } from "./instance";
 import {
   PACKET_BYTES,
@@ -172,14 +172,14 @@ function enter(first: usize, end: usize): void {
 
 /** Phase 6: what leaves gets its final form. */
 function rewrite(first: usize, end: usize): void {
-  for (let at = first; at < end; at += PACKET_BYTES) {
+  for (let at = first; at < end; ) {
     const packet = changetype<Packet>(at);
     const reason: u32 = packet.reason;
     if (reason < REASON_ECHO) {
-      const obstacle = forward(packet);
-      if (obstacle != REASON_NONE) packet.reason = <u8>obstacle;
-    } else if (reason == REASON_ECHO) {
-      replyEcho(packet);
+      at = forwardRun(at, end);
+      continue;
     }
+    if (reason == REASON_ECHO) replyEcho(packet);
+    at += PACKET_BYTES;
   }
 }
