@@ -70,11 +70,12 @@ export function classify(first: usize, end: usize): bool {
   for (let at = first; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
     let reason = inline.always(parse(packet));
-    if (reason == REASON_NONE && ownerOf(packet.key) != self) {
+    if (reason == REASON_NONE) {
+      if (ownerOf(packet.key) == self) continue;
       reason = REASON_HANDED;
       handed = true;
     }
-    if (reason != REASON_NONE) packet.reason = <u8>reason;
+    packet.reason = <u8>reason;
   }
   return handed;
 }
@@ -82,7 +83,8 @@ export function classify(first: usize, end: usize): bool {
 /** Follows an entry if there is one and it is live. @param track where it was found */
 function follow(packet: Packet, entry: usize, track: u32): bool {
   if (entry == 0) return false;
-  const backend = followEntry(entry, packet.tcpFlags);
+  const flags: u32 = packet.tcpFlags;
+  const backend = inline.always(followEntry(entry, flags));
   if (backend == 0) return false;
   packet.backend = <u16>backend;
   packet.reason = <u8>REASON_HIT;
