@@ -2,6 +2,8 @@
 // (native/bpf) applies the same ones when it decides what reaches the engine at all.
 //
 // Nothing is read before its length is known, and nothing beyond the packet's own end.
+//
+// inline.always stands where a call would cost more than what it does: docs/performance.md, "Work on the data plane".
 
 import { flowKey4, flowKey6, lineOf, shardOf } from "./hash";
 import { lineAt } from "./instance";
@@ -173,7 +175,7 @@ function addressRule(packet: Packet, address0: u64, address1: u64, protocol: u32
   return reason;
 }
 
-/** @returns the service's number */
+/** @param service the one that findService found last @returns its number */
 function belongTo(packet: Packet, service: usize): u32 {
   const number = serviceNumber(service);
   packet.service = <u16>number;
