@@ -66,15 +66,15 @@ function setAway(line: usize, ways: u32): void {
 }
 
 export function backendOf(entry: usize): u32 {
-  return load<u16>(lineOfEntry(entry) + (wayOf(entry) << 1), WAY_BACKEND);
+  return load<u16>(entry + wayOf(entry), WAY_BACKEND);
 }
 
 function setBackend(entry: usize, backend: u32): void {
-  store<u16>(lineOfEntry(entry) + (wayOf(entry) << 1), <u16>backend, WAY_BACKEND);
+  store<u16>(entry + wayOf(entry), <u16>backend, WAY_BACKEND);
 }
 
 function metaOf(entry: usize): u32 {
-  return load<u8>(lineOfEntry(entry) + wayOf(entry), WAY_META);
+  return load<u8>(entry, WAY_META);
 }
 
 export function stateOf(entry: usize): u32 {
@@ -127,18 +127,50 @@ function opens(tcpFlags: u32): bool {
  * entry of a client that uses its port again.
  */
 export function isLive(entry: usize, tcpFlags: u32): bool {
-  const state = load<u32>(backends + backendOf(entry) * BACKEND_BYTES, BACKEND_STATE);
-  if (state != BACKEND_STATE_ACTIVE && state != BACKEND_STATE_DRAINING) return false;
   const meta = metaOf(entry);
-  return elapsed(meta) <= AGE_PER_TIMEOUT && !(meta >>> AGE_BITS == FLOW_CLOSING && opens(tcpFlags));
+  return (
+    takesPackets(backendOf(entry)) &&
+    elapsed(meta) <= AGE_PER_TIMEOUT &&
+    !isReplaced(meta >>> AGE_BITS, tcpFlags)
+  );
+}
+
+/** Whether a backend takes packets of its flows. */
+function takesPackets(backend: u32): bool {
+  // States are numbered so that a range will do.
+  const state = load<u32>(backends + backend * BACKEND_BYTES, BACKEND_STATE);
+  return state - BACKEND_STATE_ACTIVE <= BACKEND_STATE_DRAINING - BACKEND_STATE_ACTIVE;
+}
+
+/** Whether a client uses a port again whose old connection is over. */
+function isReplaced(state: u32, tcpFlags: u32): bool {
+  return state == FLOW_CLOSING && opens(tcpFlags);
+}
+
+/**
+ * Notes a packet of a flow if it may follow its entry: state, and age if that has changed.
+ * @returns the backend, or 0 when the entry is not live
+ */
+export function followEntry(entry: usize, tcpFlags: u32): u32 {
+  const backend = backendOf(entry);
+  if (!takesPackets(backend)) return 0;
+  const meta = metaOf(entry);
+  const age = elapsed(meta);
+  if (age > AGE_PER_TIMEOUT) return 0;
+  const state = meta >>> AGE_BITS;
+  if (isReplaced(state, tcpFlags)) return 0;
+  const after = nextState(state, tcpFlags);
+  if (after != state) {
+    if (after == FLOW_CLOSING) countActive(backend, -1);
+    setMeta(entry, after);
+  } else if (age != 0) {
+    setMeta(entry, state);
+  }
+  return backend;
 }
 
 function setMeta(entry: usize, state: u32): void {
-  store<u8>(
-    lineOfEntry(entry) + wayOf(entry),
-    <u8>((state << AGE_BITS) | (tickOf(state) & AGE_MASK)),
-    WAY_META,
-  );
+  store<u8>(entry, <u8>((state << AGE_BITS) | (tickOf(state) & AGE_MASK)), WAY_META);
 }
 
 /** Changes the count of flows that are active on a backend. */
@@ -147,27 +179,10 @@ function countActive(backend: u32, by: i64): void {
   store<i64>(at, load<i64>(at) + by);
 }
 
-/** State after a packet, from the client's side alone. */
+/** State after a packet, from the client's side alone. One of UDP has no flags. */
 function nextState(state: u32, tcpFlags: u32): u32 {
   if (tcpFlags & (FIN | RST)) return FLOW_CLOSING;
   return state == FLOW_NEW && (tcpFlags & (SYN | ACK)) == ACK ? FLOW_ESTABLISHED : state;
-}
-
-/** Notes a packet of a live flow: its state, and its age if that has changed. */
-export function touch(entry: usize, tcpFlags: u32): void {
-  const meta = metaOf(entry);
-  const state = meta >>> AGE_BITS;
-  if (state == FLOW_UDP) {
-    if (elapsed(meta) != 0) setMeta(entry, FLOW_UDP);
-    return;
-  }
-  const after = nextState(state, tcpFlags);
-  if (after == state) {
-    if (elapsed(meta) != 0) setMeta(entry, state);
-    return;
-  }
-  if (after == FLOW_CLOSING) countActive(backendOf(entry), -1);
-  setMeta(entry, after);
 }
 
 /** Empties a way. */

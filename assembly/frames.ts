@@ -40,6 +40,11 @@ export function writeFree(at: u32, frame: u32): void {
   store<u32>(freeList + (at << 2), frame);
 }
 
+/** Whether four descriptors can be moved at once: so many are left, and they lie in front of the ring's end. */
+function fourAhead(index: u32, mask: u32, left: u32): bool {
+  return left >= 4 && (index & mask) + 3 <= mask;
+}
+
 /** Moves frames from the queue's COMPLETION ring to the free list. The lock is held. */
 function drain(queue: Queue): void {
   const ring = queue.completion;
@@ -51,8 +56,17 @@ function drain(queue: Queue): void {
   const descriptors = ring.descriptors;
   const mask = ring.mask;
   const base = ~(frameBytes - 1);
-  for (let i: u32 = 0; i < count; i++) {
-    writeFree(free + i, load<u32>(frameSlot(descriptors, mask, from + i)) & base);
+  for (let i: u32 = 0; i < count; ) {
+    const slot = frameSlot(descriptors, mask, from + i);
+    const place = freeList + ((free + i) << 2);
+    if (fourAhead(from + i, mask, count - i)) {
+      const addresses = i32x4.shuffle(v128.load(slot), v128.load(slot, 16), 0, 2, 4, 6);
+      v128.store(place, v128.and(addresses, i32x4.splat(base)));
+      i += 4;
+    } else {
+      store<u32>(place, load<u32>(slot) & base);
+      i++;
+    }
   }
   setFreeCount(free + count);
   release(ring, from + count);
@@ -67,8 +81,18 @@ function fill(queue: Queue, count: u32): void {
   queue.intend(INTENT_FILL, from, free, count);
   const descriptors = ring.descriptors;
   const mask = ring.mask;
-  for (let i: u32 = 0; i < count; i++) {
-    store<u64>(frameSlot(descriptors, mask, from + i), load<u32>(freeList + ((free - 1 - i) << 2)));
+  for (let i: u32 = 0; i < count; ) {
+    const slot = frameSlot(descriptors, mask, from + i);
+    const above = freeList + ((free - i) << 2);
+    if (fourAhead(from + i, mask, count - i)) {
+      const frames = v128.load(above - 16);
+      v128.store(slot, i64x2.extend_low_i32x4_u(i32x4.shuffle(frames, frames, 3, 2, 1, 0)));
+      v128.store(slot, i64x2.extend_low_i32x4_u(i32x4.shuffle(frames, frames, 1, 0, 3, 2)), 16);
+      i += 4;
+    } else {
+      store<u64>(slot, load<u32>(above - 4));
+      i++;
+    }
   }
   publish(ring, from + count);
   setFreeCount(free - count);

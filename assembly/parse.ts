@@ -2,6 +2,8 @@
 // (native/bpf) applies the same ones when it decides what reaches the engine at all.
 //
 // Nothing is read before its length is known, and nothing beyond the packet's own end.
+//
+// inline.always stands where a call would cost more than what it does: docs/performance.md, "Work on the data plane".
 
 import { flowKey4, flowKey6, lineOf, shardOf } from "./hash";
 import { lineAt } from "./instance";
@@ -20,7 +22,7 @@ import {
   REASON_TTL_EXPIRED,
 } from "./reasons";
 import { Packet, Vip } from "./records";
-import { findService, serviceNumber, serviceVip, tailOf } from "./services";
+import { findService, latestVip, serviceNumber, tailOf } from "./services";
 import * as ethernet from "./wire/ethernet";
 import * as icmp from "./wire/icmp";
 import * as ipv4 from "./wire/ipv4";
@@ -45,29 +47,33 @@ export function parse(packet: Packet): u32 {
     } while (l3 < deepest && vlan.isTag(type));
   }
   packet.l3 = <u8>l3;
-  if (type == ethernet.ETHERTYPE_IPV4) return parseIpv4(packet, frame + l3, length - l3);
-  if (type == ethernet.ETHERTYPE_IPV6) return parseIpv6(packet, frame + l3, length - l3);
+  if (type == ethernet.ETHERTYPE_IPV4) return inline.always(parseIpv4(packet, l3, frame + l3, length - l3));
+  if (type == ethernet.ETHERTYPE_IPV6) return inline.always(parseIpv6(packet, l3, frame + l3, length - l3));
   return REASON_NOT_IP;
 }
 
 /** @param room bytes of the frame from the IP header on */
-function parseIpv4(packet: Packet, ip: usize, room: u32): u32 {
+function parseIpv4(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   if (room < ipv4.IPV4_BYTES) return REASON_TRUNCATED;
-  const header = ipv4.headerBytes(ip);
-  if (ipv4.version(ip) != 4 || header < ipv4.IPV4_BYTES) return REASON_BAD_HEADER;
-  if (room < header) return REASON_TRUNCATED;
+  let header = ipv4.IPV4_BYTES;
+  if (!ipv4.isPlain(ip)) {
+    header = ipv4.headerBytes(ip);
+    if (ipv4.version(ip) != 4 || header < ipv4.IPV4_BYTES) return REASON_BAD_HEADER;
+    if (room < header) return REASON_TRUNCATED;
+  }
   const total = ipv4.totalLength(ip);
-  if (total < header || room < total) return REASON_BAD_LENGTH;
+  const rest = total - header;
+  // A total below the header's length wraps round.
+  if (rest > room - header) return REASON_BAD_LENGTH;
   if (ipv4.ttl(ip) == 0) return REASON_TTL_EXPIRED;
   const protocol = ipv4.protocol(ip);
   packet.family = 4;
   packet.protocol = <u8>protocol;
   packet.ipLength = <u16>total;
-  packet.l4 = packet.l3 + <u8>header;
+  packet.l4 = <u8>(l3 + header);
   const destination: u64 = ipv4.destination(ip);
   if (ipv4.isFragment(ip)) return addressRule(packet, destination, 0, ipv4.PROTOCOL_ICMP, REASON_FRAGMENT);
   const l4 = ip + header;
-  const rest = total - header;
   let ports: u32 = 0;
   if (protocol == ipv4.PROTOCOL_TCP) {
     const reason = parseTcp(packet, l4, rest);
@@ -82,15 +88,15 @@ function parseIpv4(packet: Packet, ip: usize, room: u32): u32 {
   } else {
     return REASON_NOT_VIP;
   }
-  const service = findService(destination, 0, tailOf(ports >>> 16, protocol, 4));
+  const service = inline.always(findService(destination, 0, tailOf(ports >>> 16, protocol, 4)));
   if (service == 0) return REASON_NOT_VIP;
-  belongTo(packet, service);
-  setKey(packet, flowKey4(ipv4.source(ip), ports & 0xffff, packet.service));
+  const number = belongTo(packet, service);
+  setKey(packet, flowKey4(ipv4.source(ip), ports & 0xffff, number));
   return REASON_NONE;
 }
 
 /** @param room bytes of the frame from the IP header on */
-function parseIpv6(packet: Packet, ip: usize, room: u32): u32 {
+function parseIpv6(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   if (room < ipv6.IPV6_BYTES) return REASON_TRUNCATED;
   if (ipv6.version(ip) != 6) return REASON_BAD_HEADER;
   const rest = ipv6.payloadLength(ip);
@@ -100,7 +106,7 @@ function parseIpv6(packet: Packet, ip: usize, room: u32): u32 {
   packet.family = 6;
   packet.protocol = <u8>protocol;
   packet.ipLength = <u16>(ipv6.IPV6_BYTES + rest);
-  packet.l4 = packet.l3 + <u8>ipv6.IPV6_BYTES;
+  packet.l4 = <u8>(l3 + ipv6.IPV6_BYTES);
   const destination0 = ipv6.destination0(ip);
   const destination1 = ipv6.destination1(ip);
   const l4 = ip + ipv6.IPV6_BYTES;
@@ -122,17 +128,18 @@ function parseIpv6(packet: Packet, ip: usize, room: u32): u32 {
   } else {
     return REASON_NOT_VIP;
   }
-  const service = findService(destination0, destination1, tailOf(ports >>> 16, protocol, 6));
+  const service = inline.always(findService(destination0, destination1, tailOf(ports >>> 16, protocol, 6)));
   if (service == 0) return REASON_NOT_VIP;
-  belongTo(packet, service);
-  setKey(packet, flowKey6(ipv6.source0(ip), ipv6.source1(ip), ports & 0xffff, packet.service));
+  const number = belongTo(packet, service);
+  setKey(packet, flowKey6(ipv6.source0(ip), ipv6.source1(ip), ports & 0xffff, number));
   return REASON_NONE;
 }
 
 function parseTcp(packet: Packet, l4: usize, rest: u32): u32 {
   if (rest < tcp.TCP_BYTES) return REASON_TRUNCATED;
   const header = tcp.headerBytes(l4);
-  if (header < tcp.TCP_BYTES || rest < header) return REASON_BAD_HEADER;
+  // A header below the fixed part's length wraps round.
+  if (header - tcp.TCP_BYTES > rest - tcp.TCP_BYTES) return REASON_BAD_HEADER;
   packet.tcpFlags = <u8>tcp.flags(l4);
   return REASON_NONE;
 }
@@ -168,9 +175,12 @@ function addressRule(packet: Packet, address0: u64, address1: u64, protocol: u32
   return reason;
 }
 
-function belongTo(packet: Packet, service: usize): void {
-  packet.service = <u16>serviceNumber(service);
-  packet.vip = serviceVip(service);
+/** @param service the one that findService found last @returns its number */
+function belongTo(packet: Packet, service: usize): u32 {
+  const number = serviceNumber(service);
+  packet.service = <u16>number;
+  packet.vip = latestVip;
+  return number;
 }
 
 function setKey(packet: Packet, key: u64): void {

@@ -6,19 +6,9 @@
 //   2 touch every conntrack line           6 rewrite, then send or free (ports.ts)
 //   3 match; list the misses
 
-import {
-  backendOf,
-  insert,
-  isExpired,
-  isLive,
-  lineOfEntry,
-  matchAway,
-  matchHome,
-  neighbour,
-  touch,
-} from "./conntrack";
+import { followEntry, insert, isExpired, isLive, matchAway, matchHome, neighbour } from "./conntrack";
 import { replyEcho } from "./forward/echo";
-import { forward } from "./forward/forward";
+import { forwardRun } from "./forward/forward";
 import { block, self } from "./instance";
 import {
   PACKET_BYTES,
@@ -79,8 +69,9 @@ export function classify(first: usize, end: usize): bool {
   let handed = false;
   for (let at = first; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
-    let reason = parse(packet);
-    if (reason == REASON_NONE && ownerOf(packet.key) != self) {
+    let reason = inline.always(parse(packet));
+    if (reason == REASON_NONE) {
+      if (ownerOf(packet.key) == self) continue;
       reason = REASON_HANDED;
       handed = true;
     }
@@ -89,13 +80,15 @@ export function classify(first: usize, end: usize): bool {
   return handed;
 }
 
-/** Follows an entry if it is live. */
-function follow(packet: Packet, entry: usize): bool {
-  if (entry == 0 || !isLive(entry, packet.tcpFlags)) return false;
-  packet.backend = <u16>backendOf(entry);
+/** Follows an entry if there is one and it is live. @param track where it was found */
+function follow(packet: Packet, entry: usize, track: u32): bool {
+  if (entry == 0) return false;
+  const flags: u32 = packet.tcpFlags;
+  const backend = inline.always(followEntry(entry, flags));
+  if (backend == 0) return false;
+  packet.backend = <u16>backend;
   packet.reason = <u8>REASON_HIT;
-  packet.track = <u8>(lineOfEntry(entry) == packet.line ? TRACK_HIT : TRACK_HIT_AWAY);
-  touch(entry, packet.tcpFlags);
+  packet.track = <u8>track;
   return true;
 }
 
@@ -108,7 +101,9 @@ function match(first: usize, end: usize): u32 {
   let at = first;
   for (; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
-    if (packet.reason == REASON_NONE && !follow(packet, matchHome(packet.line, packet.key))) break;
+    if (packet.reason != REASON_NONE) continue;
+    const entry = matchHome(packet.line, packet.key);
+    if (!inline.always(follow(packet, entry, TRACK_HIT))) break;
   }
   let misses: u32 = 0;
   for (; at < end; at += PACKET_BYTES) {
@@ -162,9 +157,9 @@ function enter(first: usize, end: usize): void {
     if (packet.reason != REASON_NONE) continue;
     const line: usize = packet.line;
     const home = matchHome(line, packet.key);
-    if (follow(packet, home)) continue;
+    if (follow(packet, home, TRACK_HIT)) continue;
     const away = matchAway(line, packet.key);
-    if (follow(packet, away)) continue;
+    if (follow(packet, away, TRACK_HIT_AWAY)) continue;
     if (packet.hash == 0) choose(packet);
     const backend: u32 = packet.backend;
     if (backend == 0) {
@@ -179,14 +174,14 @@ function enter(first: usize, end: usize): void {
 
 /** Phase 6: what leaves gets its final form. */
 function rewrite(first: usize, end: usize): void {
-  for (let at = first; at < end; at += PACKET_BYTES) {
+  for (let at = first; at < end; ) {
     const packet = changetype<Packet>(at);
     const reason: u32 = packet.reason;
     if (reason < REASON_ECHO) {
-      const obstacle = forward(packet);
-      if (obstacle != REASON_NONE) packet.reason = <u8>obstacle;
-    } else if (reason == REASON_ECHO) {
-      replyEcho(packet);
+      at = forwardRun(at, end);
+      continue;
     }
+    if (reason == REASON_ECHO) replyEcho(packet);
+    at += PACKET_BYTES;
   }
 }

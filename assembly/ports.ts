@@ -90,21 +90,22 @@ function take(portIndex: u32, count: u32): u32 {
   const descriptors = rx.descriptors;
   const mask = rx.mask;
   const base = ~(frameBytes - 1);
+  const nothing = i64x2.splat(0);
   let bytes: u64 = 0;
   for (let i: u32 = 0; i < taken; i++) {
     const slot = packetSlot(descriptors, mask, from + i);
     const address = load<u32>(slot);
+    const length = load<u32>(slot, 8);
     const packet = packetAt(count + i);
     const at = changetype<usize>(packet);
-    const nothing = i64x2.splat(0);
-    v128.store(at, nothing);
     v128.store(at + 16, nothing);
     v128.store(at + 32, nothing);
     packet.start = <u32>frames + address;
-    packet.length = load<u32>(slot, 8);
+    packet.length = length;
+    packet.key = 0;
     packet.frame = address & base;
     packet.port = <u8>portIndex;
-    bytes += packet.length;
+    bytes += length;
   }
   store<u32>(block, count + taken, WORKER_IN_HAND);
   release(rx, from + taken);
@@ -155,20 +156,17 @@ function emitRun(at: usize, end: usize, portIndex: u32): usize {
   const descriptors = port.tx.descriptors;
   const mask = port.txMask;
   let index = port.txPending;
-  let room = roomIn(port);
+  const full = at + roomIn(port) * PACKET_BYTES;
+  const last = full < end ? full : end;
   let hits: u64 = 0;
   let vip: u32 = 0;
   let vipPackets: u64 = 0;
   let vipBytes: u64 = 0;
-  for (; at < end; at += PACKET_BYTES) {
+  for (; at < last; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
     const reason: u32 = packet.reason;
-    if (reason >= REASON_NOT_IP || packet.port != portIndex) break;
-    if (room == 0) {
-      packet.reason = <u8>REASON_TX_FULL;
-      break;
-    }
-    room--;
+    if (reason >= REASON_NOT_IP) break;
+    if (packet.port != portIndex) break;
     const slot = packetSlot(descriptors, mask, index++);
     store<u64>(slot, packet.start - <u32>frames);
     store<u64>(slot, packet.length, 8);
@@ -188,7 +186,13 @@ function emitRun(at: usize, end: usize, portIndex: u32): usize {
   port.txPending = index;
   countVip(vip, vipPackets, vipBytes);
   add(COUNTER_REASONS + (REASON_HIT << 3), hits);
+  if (at == full && at < end) refuse(changetype<Packet>(at), portIndex);
   return at;
+}
+
+/** The first packet behind a full TX ring: if it leaves by that port, it cannot. */
+function refuse(packet: Packet, portIndex: u32): void {
+  if (packet.reason < REASON_NOT_IP && packet.port == portIndex) packet.reason = <u8>REASON_TX_FULL;
 }
 
 function free(packet: Packet): void {

@@ -19,16 +19,28 @@ import {
 let services: usize = 0;
 /** The slot found last: the next packet is often for the same service. */
 let latest: usize = 0;
+/** Address of its VIP record. */
+export let latestVip: u32 = 0;
 
 /** Reads the published block's address; valid until the worker next shows its epoch. */
 export function refreshServices(): void {
   services = atomic.load<u32>(HEADER_SERVICES);
-  latest = services + SERVICES_SLOTS;
+  if (services != 0) remember(services + SERVICES_SLOTS);
+  else latest = 0;
 }
 
+function remember(slot: usize): void {
+  latest = slot;
+  latestVip = <u32>(services + load<u32>(services, SERVICES_VIPS) + load<u16>(slot, SERVICE_VIP) * VIP_BYTES);
+}
+
+/** One branch instead of three. */
 function holds(slot: usize, address0: u64, address1: u64, tail: u32): bool {
   return (
-    load<u32>(slot, SERVICE_PORT) == tail && load<u64>(slot) == address0 && load<u64>(slot, 8) == address1
+    ((load<u64>(slot) ^ address0) |
+      (load<u64>(slot, 8) ^ address1) |
+      <u64>(load<u32>(slot, SERVICE_PORT) ^ tail)) ==
+    0
   );
 }
 
@@ -59,7 +71,7 @@ function search(address0: u64, address1: u64, tail: u32): usize {
   for (;;) {
     const slot = services + SERVICES_SLOTS + i * SERVICE_BYTES;
     if (holds(slot, address0, address1, tail)) {
-      latest = slot;
+      remember(slot);
       return slot;
     }
     if (load<u8>(slot, SERVICE_FAMILY) == 0) break;
@@ -70,9 +82,4 @@ function search(address0: u64, address1: u64, tail: u32): usize {
 
 export function serviceNumber(slot: usize): u32 {
   return load<u16>(slot, SERVICE_NUMBER);
-}
-
-/** Address of the VIP record of a service. */
-export function serviceVip(slot: usize): u32 {
-  return <u32>(services + load<u32>(services, SERVICES_VIPS) + load<u16>(slot, SERVICE_VIP) * VIP_BYTES);
 }

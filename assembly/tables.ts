@@ -26,7 +26,7 @@ export function hashOf(packet: Packet): u32 {
 /** Fills in hash, slot and backend; backend 0 when the pool has none. */
 export function choose(packet: Packet): void {
   const table: usize = atomic.load<u32>(changetype<Vip>(packet.vip).pool);
-  const hash = hashOf(packet);
+  const hash = inline.always(hashOf(packet));
   packet.hash = hash;
   const size: u32 = table == 0 ? 0 : load<u32>(table, TABLE_SIZE);
   if (size == 0) {

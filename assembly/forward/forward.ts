@@ -1,5 +1,5 @@
 // From a chosen backend to a packet that can leave: resolve the next hop, encapsulate as the VIP's mode says,
-// address it to the next hop. A mode is a module here and a line in encapsulate().
+// address it to the next hop. A mode is a module here and a loop in forwardRun().
 
 import { backends, block, interfaces, portAt } from "../instance";
 import {
@@ -8,17 +8,16 @@ import {
   INTERFACE_BYTES,
   INTERFACE_MTU,
   NO_PORT,
+  PACKET_BYTES,
   WORKER_EGRESS,
 } from "../layout";
-import { REASON_NONE, REASON_UNRESOLVED } from "../reasons";
+import { REASON_ECHO, REASON_NONE, REASON_UNRESOLVED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { forwardGre } from "./gre";
 import { forwardL2 } from "./l2";
 
-function encapsulate(packet: Packet, backend: Backend, mtu: u32): u32 {
-  const vip = changetype<Vip>(packet.vip);
-  if (vip.forward == FORWARD_GRE) return forwardGre(packet, vip, backend, mtu);
-  return REASON_NONE;
+function isTunnelled(packet: Packet): bool {
+  return changetype<Vip>(packet.vip).forward == FORWARD_GRE;
 }
 
 /** The port by which an interface is reached: the one the packet came from if it can be. */
@@ -27,8 +26,12 @@ function egress(ingress: u32, interface_: u32): u32 {
   return load<u8>(block + interface_, WORKER_EGRESS);
 }
 
-/** Rewrites the packet for its backend and chooses its port. @returns REASON_NONE, or why it cannot go */
-export function forward(packet: Packet): u32 {
+/**
+ * Rewrites the packet for its backend and chooses its port.
+ * @param tunnelled constant where it is called, so that each mode gets code of its own
+ * @returns REASON_NONE, or why it cannot go
+ */
+function forward(packet: Packet, tunnelled: bool): u32 {
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
   const nextHop = atomic.load<u64>(changetype<usize>(backend));
   if (nextHop >>> 56 == 0) return REASON_UNRESOLVED;
@@ -36,9 +39,44 @@ export function forward(packet: Packet): u32 {
   const port = egress(packet.port, slot);
   if (port == NO_PORT) return REASON_UNRESOLVED;
   const egressInterface = interfaces + slot * INTERFACE_BYTES;
-  const reason = encapsulate(packet, backend, load<u32>(egressInterface, INTERFACE_MTU));
-  if (reason != REASON_NONE) return reason;
+  if (tunnelled) {
+    const vip = changetype<Vip>(packet.vip);
+    const mtu = load<u32>(egressInterface, INTERFACE_MTU);
+    const obstacle = inline.always(forwardGre(packet, vip, backend, mtu));
+    if (obstacle != REASON_NONE) return obstacle;
+  }
   forwardL2(packet.start, nextHop, load<u64>(egressInterface));
   packet.port = <u8>port;
   return REASON_NONE;
+}
+
+function forwardPlain(first: usize, end: usize): usize {
+  let at = first;
+  for (; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
+    if (packet.reason >= REASON_ECHO || isTunnelled(packet)) break;
+    const obstacle = inline.always(forward(packet, false));
+    if (obstacle != REASON_NONE) packet.reason = <u8>obstacle;
+  }
+  return at;
+}
+
+function forwardTunnelled(first: usize, end: usize): usize {
+  let at = first;
+  for (; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
+    if (packet.reason >= REASON_ECHO || !isTunnelled(packet)) break;
+    const obstacle = inline.always(forward(packet, true));
+    if (obstacle != REASON_NONE) packet.reason = <u8>obstacle;
+  }
+  return at;
+}
+
+/**
+ * Rewrites the packets from `first` on that are forwarded in the same mode; what cannot go gets another reason. Each
+ * mode has a loop of its own, so that none pays for the registers of another.
+ * @returns the record after the last of them
+ */
+export function forwardRun(first: usize, end: usize): usize {
+  return isTunnelled(changetype<Packet>(first)) ? forwardTunnelled(first, end) : forwardPlain(first, end);
 }

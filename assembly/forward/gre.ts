@@ -12,11 +12,55 @@ import * as gre from "../wire/gre";
 import * as ipv4 from "../wire/ipv4";
 import * as ipv6 from "../wire/ipv6";
 
+/** Bytes that a packet grows by. */
+const OVER_IPV4_BYTES: u32 = ipv4.IPV4_BYTES + gre.GRE_BYTES;
+const OVER_IPV6_BYTES: u32 = ipv6.IPV6_BYTES + gre.GRE_BYTES;
+
 /** Moves the VLAN tags (0, 4 or 8 bytes, with the type before them) to the front; the MAC addresses are written later. */
 function moveTags(from: usize, to: usize, l3: u32): void {
   if (l3 == ethernet.ETHERNET_BYTES) return;
   const tags = load<u64>(from, 12);
   store<u64>(to, tags, 12);
+}
+
+/** Makes room for an outer header of `bytes`, GRE included, and writes the GRE header. @returns where the outer header goes */
+function open(packet: Packet, bytes: u32): usize {
+  const before: usize = packet.start;
+  const start = before - bytes;
+  const l3: u32 = packet.l3;
+  moveTags(before, start, l3);
+  gre.write(before + l3 - gre.GRE_BYTES);
+  packet.start = <u32>start;
+  packet.length = l3 + bytes + packet.ipLength;
+  return start + l3;
+}
+
+/** The inner packet's traffic class, which the outer header takes over. */
+function trafficClassOf(packet: Packet, inner: usize): u32 {
+  return packet.family == 4 ? ipv4.tos(inner) : ipv6.trafficClass(inner);
+}
+
+/** Whether the outer packet is small enough and its headers fit in front of the inner one. */
+function fits(packet: Packet, bytes: u32, mtu: u32): bool {
+  return packet.ipLength + bytes <= mtu && packet.start - packet.frame >= <u32>frames + bytes;
+}
+
+function overIpv4(packet: Packet, ttl: u32, backend: Backend): void {
+  const outer = open(packet, OVER_IPV4_BYTES);
+  const trafficClass = trafficClassOf(packet, outer + OVER_IPV4_BYTES);
+  const length = OVER_IPV4_BYTES + packet.ipLength;
+  const source = load<u32>(HEADER_SOURCE_V4);
+  ipv4.write(outer, trafficClass, length, ttl, ipv4.PROTOCOL_GRE, source, <u32>backend.address0);
+  ethernet.setInnerType(outer, ethernet.ETHERTYPE_IPV4);
+}
+
+function overIpv6(packet: Packet, ttl: u32, backend: Backend): void {
+  const outer = open(packet, OVER_IPV6_BYTES);
+  const trafficClass = trafficClassOf(packet, outer + OVER_IPV6_BYTES);
+  const length = gre.GRE_BYTES + packet.ipLength;
+  const destination = changetype<usize>(backend) + offsetof<Backend>("address0");
+  ipv6.write(outer, trafficClass, length, ipv4.PROTOCOL_GRE, ttl, HEADER_SOURCE_V6, destination);
+  ethernet.setInnerType(outer, ethernet.ETHERTYPE_IPV6);
 }
 
 /**
@@ -25,38 +69,12 @@ function moveTags(from: usize, to: usize, l3: u32): void {
  * @returns REASON_NONE, or why it cannot be done
  */
 export function forwardGre(packet: Packet, vip: Vip, backend: Backend, mtu: u32): u32 {
-  const overIpv4 = backend.family == 4;
-  const outerBytes = (overIpv4 ? ipv4.IPV4_BYTES : ipv6.IPV6_BYTES) + gre.GRE_BYTES;
-  const outerLength = outerBytes + packet.ipLength;
-  const headroom = packet.start - <u32>frames - packet.frame;
-  if (outerLength > mtu || headroom < outerBytes) return REASON_TOO_BIG;
-
-  const start = packet.start - outerBytes;
-  const l3: u32 = packet.l3;
-  const inner: usize = packet.start + l3;
-  const outer: usize = start + l3;
-  const insideIpv4 = packet.family == 4;
-  const trafficClass = insideIpv4 ? ipv4.tos(inner) : ipv6.trafficClass(inner);
-  moveTags(packet.start, start, l3);
-  if (overIpv4) {
-    const source = load<u32>(HEADER_SOURCE_V4);
-    ipv4.write(outer, trafficClass, outerLength, vip.ttl, ipv4.PROTOCOL_GRE, source, <u32>backend.address0);
-    store<u16>(outer - 2, <u16>ethernet.ETHERTYPE_IPV4);
+  if (backend.family == 4) {
+    if (!fits(packet, OVER_IPV4_BYTES, mtu)) return REASON_TOO_BIG;
+    overIpv4(packet, vip.ttl, backend);
   } else {
-    const destination = changetype<usize>(backend) + offsetof<Backend>("address0");
-    ipv6.write(
-      outer,
-      trafficClass,
-      gre.GRE_BYTES + packet.ipLength,
-      ipv4.PROTOCOL_GRE,
-      vip.ttl,
-      HEADER_SOURCE_V6,
-      destination,
-    );
-    store<u16>(outer - 2, <u16>ethernet.ETHERTYPE_IPV6);
+    if (!fits(packet, OVER_IPV6_BYTES, mtu)) return REASON_TOO_BIG;
+    overIpv6(packet, vip.ttl, backend);
   }
-  gre.write(inner - gre.GRE_BYTES, insideIpv4 ? ethernet.ETHERTYPE_IPV4 : ethernet.ETHERTYPE_IPV6);
-  packet.start = start;
-  packet.length = l3 + outerLength;
   return REASON_NONE;
 }

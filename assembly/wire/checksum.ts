@@ -1,11 +1,10 @@
 // The Internet checksum. Ones' complement addition does not care about byte order (RFC 1071 §2(B)), so all of
 // it works on raw words.
 
-/** Folds a sum below 2^35 to 16 bits, carries included. */
+/** Folds a sum to 16 bits: adding the halves, swapped, to themselves leaves their sum with its carry in the upper one. */
 function foldSum(sum: u64): u32 {
-  sum = (sum & 0xffff) + (sum >>> 16);
-  sum = (sum & 0xffff) + (sum >>> 16);
-  return <u32>((sum & 0xffff) + (sum >>> 16));
+  const half = <u32>((sum + rotr(sum, 32)) >>> 32);
+  return (half + rotr(half, 16)) >>> 16;
 }
 
 /** Checksum of up to eight raw words, of 16 or 32 bits, that add up to `sum`. Raw. */

@@ -16,6 +16,11 @@ export function etherType(frame: usize): u32 {
   return load<u16>(frame, TYPE);
 }
 
+/** Writes the type that stands in front of `l3`, behind tags if there are any; raw. */
+export function setInnerType(l3: usize, type: u32): void {
+  store<u16>(l3 - 2, <u16>type);
+}
+
 /** Writes destination and source; the low 48 bits of each, in wire order. */
 export function setAddresses(frame: usize, destination: u64, source: u64): void {
   store<u32>(frame, <u32>destination, DESTINATION);

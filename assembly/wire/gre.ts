@@ -5,7 +5,7 @@
 
 export const GRE_BYTES: u32 = 4;
 
-/** Writes the header. @param etherType of what is inside, raw */
-export function write(gre: usize, etherType: u32): void {
-  store<u32>(gre, etherType << 16);
+/** Writes the header in front of an IP packet, where its EtherType stands already: that is the protocol type. */
+export function write(gre: usize): void {
+  store<u16>(gre, 0);
 }

@@ -83,8 +83,9 @@ export function write(
   source: usize,
   destination: usize,
 ): void {
-  store<u32>(ip, bswap<u32>((6 << 28) | (trafficClass << 20)));
-  store<u32>(ip, <u32>bswap<u16>(<u16>payloadLength) | (next << 16) | (hopLimit << 24), PAYLOAD_LENGTH);
+  const versionClass: u32 = 0x60 | (trafficClass >>> 4) | ((trafficClass & 15) << 12);
+  const lengthNextLimit: u32 = <u32>bswap<u16>(<u16>payloadLength) | (next << 16) | (hopLimit << 24);
+  store<u64>(ip, <u64>versionClass | ((<u64>lengthNextLimit) << 32));
   v128.store(ip, v128.load(source), SOURCE);
   v128.store(ip, v128.load(destination), DESTINATION);
 }
