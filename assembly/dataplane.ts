@@ -5,6 +5,7 @@ export { lean } from "./frames";
 export * from "./layout";
 export { touched } from "./pipeline";
 export { abandon, pending } from "./ports";
+export { classifyProbes } from "./probe";
 export * from "./reasons";
 export { serviceHash } from "./services";
 export { flowOf, steer } from "./steer";

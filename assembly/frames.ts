@@ -11,7 +11,8 @@
 //
 // A frame is in exactly one of them at any time. Free lists are transit: a worker passes what it has to the
 // FILL ring that has fewest, whatever interface the frame came from, so a frame received here and sent
-// there balances out. FILL and COMPLETION can hold all frames, so this never gets stuck.
+// there balances out. FILL and COMPLETION can hold all frames, so this never gets stuck. Queues that carry probes have a
+// limit: they are kept at so many frames, which the others do without, and take no part in the balance.
 
 import { wake } from "./host";
 import { block, frameBytes, freeList, portAt, portCount, queueAt, queueCount, self } from "./instance";
@@ -121,18 +122,42 @@ export function releaseLocks(): void {
   }
 }
 
-/** The queue whose FILL ring holds fewest frames. */
+/** Frames that queues with a limit are short of, as neediest() has found. */
+let shortage: u32 = 0;
+
+/** Frames that a queue with a limit is short of; 0 for one without. */
+function shortageOf(queue: Queue, level: u32): u32 {
+  const limit = queue.limit;
+  return limit > level ? limit - level : 0;
+}
+
+/** The queue without a limit whose FILL ring holds fewest frames. */
 function neediest(): u32 {
   let best: u32 = 0;
   let least: u32 = 0xffffffff;
+  shortage = 0;
   for (let i: u32 = 0; i < queueCount; i++) {
-    const level = occupied(queueAt(i).fill);
-    if (level < least) {
+    const queue = queueAt(i);
+    const level = occupied(queue.fill);
+    shortage += shortageOf(queue, level);
+    if (queue.limit == 0 && level < least) {
       least = level;
       best = i;
     }
   }
   return best;
+}
+
+/** Frames of the free list that a queue gets: what it is short of, or all that those are not short of. The lock is held. */
+function shareOf(queue: Queue, isNeediest: bool): u32 {
+  const free = freeCount();
+  if (queue.limit != 0) {
+    const short = shortageOf(queue, occupied(queue.fill));
+    const count = short < free ? short : free;
+    shortage -= count < shortage ? count : shortage;
+    return count;
+  }
+  return isNeediest && free > shortage ? free - shortage : 0;
 }
 
 /**
@@ -145,14 +170,14 @@ export function recycle(): bool {
   const needy = queueCount > 1 ? neediest() : 0;
   for (let i: u32 = 0; i < queueCount; i++) {
     const queue = queueAt(i);
-    if (available(queue.completion) == 0 && (i != needy || freeCount() == 0)) continue;
+    if (available(queue.completion) == 0 && ((i != needy && queue.limit == 0) || freeCount() == 0)) continue;
     if (!queue.tryLock(self)) {
       clean = false;
       continue;
     }
     drain(queue);
-    const count = freeCount();
-    if (i == needy && count != 0) fill(queue, count);
+    const count = shareOf(queue, i == needy);
+    if (count != 0) fill(queue, count);
     queue.unlock();
   }
   return clean && freeCount() == 0;
@@ -161,13 +186,17 @@ export function recycle(): bool {
 /** Frames that a FILL ring should hold before its workers go to sleep: more may be on their way back. */
 const LEAN: u32 = 64;
 
-/** Whether some FILL ring is nearly empty. Where there are few frames, half of an even share is enough. */
+/**
+ * Whether some FILL ring is nearly empty. Where there are few frames, half of an even share is enough. Queues with a limit are
+ * small, and nobody stays awake for them.
+ */
 export function lean(): bool {
   if (queueCount == 0) return false;
   const share = (load<u32>(HEADER_FRAME_COUNT) / queueCount) >>> 1;
   const least = share < LEAN ? share : LEAN;
   for (let i: u32 = 0; i < queueCount; i++) {
-    if (occupied(queueAt(i).fill) < least) return true;
+    const queue = queueAt(i);
+    if (queue.limit == 0 && occupied(queue.fill) < least) return true;
   }
   return false;
 }

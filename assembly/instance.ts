@@ -15,6 +15,7 @@ import {
   HEADER_JOURNAL_RECORDS,
   HEADER_JOURNALS,
   HEADER_MAGIC,
+  HEADER_PROBES,
   HEADER_QUEUE_COUNT,
   HEADER_QUEUES,
   HEADER_SECRET,
@@ -52,6 +53,7 @@ export let journalRecords: u32 = 0;
 
 export let interfaces: usize = 0;
 export let backends: usize = 0;
+export let probes: usize = 0;
 export let queues: usize = 0;
 export let conntrack: usize = 0;
 export let shardLines: u32 = 0;
@@ -80,6 +82,7 @@ export function attach(worker: u32): u32 {
   journal = journals == 0 ? 0 : journals + worker * (JOURNAL_RECORDS + journalRecords * PACKET_BYTES);
   interfaces = load<u32>(HEADER_INTERFACES);
   backends = load<u32>(HEADER_BACKENDS);
+  probes = load<u32>(HEADER_PROBES);
   queues = load<u32>(HEADER_QUEUES);
   conntrack = load<u32>(HEADER_CONNTRACK);
   shardLines = load<u32>(HEADER_SHARD_LINES);

@@ -13,6 +13,7 @@
 //              ├─ interfaces   one line each                    writer: controller
 //              ├─ pools        one line each, the table cells   writer: controller
 //              ├─ backends     one line each, by backend id     writer: controller
+//              ├─ probes       backend of each probing port     writer: controller
 //              ├─ queues       FILL, COMPLETION and their lock  writer: see QUEUE_*
 //              ├─ workers      control block, ports, batch      writer: see WORKER_*
 //              ├─ free lists   one per worker                   writer: its worker
@@ -24,7 +25,7 @@
 //              └─ frames       packet buffers, the UMEM         writer: whoever holds the frame
 
 /** Raised whenever a constant here changes meaning; a binary built from another layout refuses to run. */
-export const LAYOUT_VERSION: u32 = 1;
+export const LAYOUT_VERSION: u32 = 2;
 /** "GWAY", read as a little-endian number. */
 export const MAGIC: u32 = 0x59415747;
 
@@ -82,6 +83,7 @@ export const HEADER_FRAME_COUNT: u32 = HEADER + 68;
 export const HEADER_FRAME_BYTES: u32 = HEADER + 72;
 /** Packets that one pass takes at most, up to BATCH. */
 export const HEADER_BATCH: u32 = HEADER + 76;
+export const HEADER_PROBES: u32 = HEADER + 80;
 /** Four 64-bit words keying the connection table; private to this machine. */
 export const HEADER_SECRET: u32 = HEADER + 128;
 /** One 64-bit word keying the lookup tables' flow hash; the same on every machine of the fleet. */
@@ -183,6 +185,13 @@ export const BACKEND_STATE_DRAINING: u32 = 2;
 /** A hit on it counts as a miss. */
 export const BACKEND_STATE_DEAD: u32 = 3;
 
+// ── Probes: which backend a packet of a PORT_KIND_PROBE port goes to ──────────────────────────────
+
+/** Entries: one per source port. */
+export const PROBES: u32 = 65536;
+/** A backend id; 0 for a source port that probes nothing. Replaced atomically. */
+export const PROBE_BYTES: u32 = 2;
+
 // ── Rings ────────────────────────────────────────────────────────────────────────────────────────
 //
 // Every packet ring has the layout of the kernel's AF_XDP rings (Documentation/networking/af_xdp.rst):
@@ -221,6 +230,8 @@ export const QUEUE_BYTES: u32 = LINE * 3;
 /** First line: where the rings are. Writer: controller. */
 export const QUEUE_FILL: u32 = 0;
 export const QUEUE_COMPLETION: u32 = 20;
+/** Most frames that its FILL ring is given: of a queue that carries probes. 0: its even share of all. */
+export const QUEUE_LIMIT: u32 = 40;
 /** Third line: the lock. Writer: its holder. 0 when free, else worker + 1. */
 export const QUEUE_LOCK: u32 = LINE * 2;
 /** Intent record, written before the work: INTENT_*, the ring index and the free count at its start, and the number of frames. */
@@ -277,11 +288,20 @@ export const PORT_TX: u32 = 20;
 export const PORT_QUEUE: u32 = 40;
 /** Socket to kick after a push, or NO_SOCKET. */
 export const PORT_SOCKET: u32 = 44;
-/** Index of the interface; NO_INTERFACE for a hand-off ring. */
+/** Index of the interface; NO_INTERFACE for a hand-off ring and for ports by which nothing is forwarded. */
 export const PORT_INTERFACE: u32 = 48;
+/** PORT_KIND_*: what packets that come by it are. */
+export const PORT_KIND: u32 = 52;
 export const NO_SOCKET: u32 = 0xffffffff;
 export const NO_INTERFACE: u32 = 255;
 export const NO_PORT: u32 = 255;
+
+/** Packets of clients. */
+export const PORT_KIND_TRAFFIC: u32 = 0;
+/** The controller's own packets, which leave by the port they came from: they test the worker (docs/forwarder.md). */
+export const PORT_KIND_SELF_TEST: u32 = 1;
+/** Health checks through the tunnels: the source port names the backend, by the probes table. */
+export const PORT_KIND_PROBE: u32 = 2;
 /** Second line. Writer: the worker. TX producer while a batch is pushed, and the consumer as last read. */
 export const PORT_TX_PENDING: u32 = LINE;
 export const PORT_TX_SEEN: u32 = LINE + 4;

@@ -20,7 +20,8 @@ import {
   WORKER_MISSES,
 } from "./layout";
 import { parse } from "./parse";
-import { commit, emit, ownerOf } from "./ports";
+import { commit, emit, ownerOf, probing } from "./ports";
+import { classifyProbes } from "./probe";
 import {
   REASON_ECHO,
   REASON_HANDED,
@@ -41,6 +42,7 @@ export function process(count: u32): void {
   const end = first + count * PACKET_BYTES;
   touchAll(first, end, PACKET_START);
   const handed = classify(first, end);
+  if (probing != 0) classifyProbes(first, end);
   touchAll(first, end, PACKET_LINE);
   const missed = match(first, end);
   if (missed != 0) {

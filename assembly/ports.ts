@@ -31,7 +31,6 @@ import {
   WORKER_WAKE,
 } from "./layout";
 import {
-  REASON_ECHO,
   REASON_HANDED,
   REASON_HANDOFF_FULL,
   REASON_HIT,
@@ -53,6 +52,8 @@ import {
 } from "./ring";
 
 let nextPort: u32 = 0;
+/** Whether some of the batch in hand came by ports for probes. */
+export let probing: u32 = 0;
 /** Frames freed by the batch in hand; they join the free list at commit. */
 let freed: u32 = 0;
 
@@ -71,6 +72,7 @@ function resetPending(port: Port): void {
 export function gather(): u32 {
   let count: u32 = 0;
   let at = nextPort;
+  probing = 0;
   for (let i: u32 = 0; i < portCount && count < batch; i++) {
     count = take(at, count);
     at = at + 1 == portCount ? 0 : at + 1;
@@ -81,9 +83,11 @@ export function gather(): u32 {
 }
 
 function take(portIndex: u32, count: u32): u32 {
-  const rx = portAt(portIndex).rx;
+  const port = portAt(portIndex);
+  const rx = port.rx;
   const waiting = available(rx);
   if (waiting == 0) return count;
+  probing |= port.kind;
   const room = batch - count;
   const taken = waiting < room ? waiting : room;
   const from = consumerIndex(rx);
@@ -172,7 +176,8 @@ function emitRun(at: usize, end: usize, portIndex: u32): usize {
     store<u64>(slot, packet.length, 8);
     if (reason == REASON_HIT) hits++;
     else countReason(reason);
-    if (reason == REASON_ECHO) continue;
+    // Echo replies and probes.
+    if (reason > REASON_NEW) continue;
     if (packet.vip != vip) {
       countVip(vip, vipPackets, vipBytes);
       vip = packet.vip;

@@ -8,6 +8,8 @@ export const REASON_NONE: u32 = 0;
 export const REASON_HIT: u32 = 1;
 /** Forwarded: chosen by the lookup table. */
 export const REASON_NEW: u32 = 2;
+/** Forwarded: a probe, which leaves no trace in the connection table or in the counters of VIPs and backends. */
+export const REASON_PROBE: u32 = 3;
 /** Replied. */
 export const REASON_ECHO: u32 = 8;
 /** Passed to the host. */

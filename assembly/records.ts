@@ -26,6 +26,7 @@ import {
   PACKET_TRACK,
   PACKET_VIP,
   PORT_INTERFACE,
+  PORT_KIND,
   PORT_QUEUE,
   PORT_RX,
   PORT_SOCKET,
@@ -38,6 +39,7 @@ import {
   QUEUE_INTENT_COUNT,
   QUEUE_INTENT_FREE,
   QUEUE_INTENT_INDEX,
+  QUEUE_LIMIT,
   QUEUE_LOCK,
   RING_BYTES,
   RING_CONSUMER,
@@ -127,9 +129,9 @@ export class Port {
   queue: u32;
   socket: u32;
   interface_: u32;
+  kind: u32;
   private pad0: u32;
   private pad1: u32;
-  private pad2: u32;
   txPending: u32;
   txSeen: u32;
 
@@ -144,6 +146,7 @@ if (offsetof<Port>("t0") != PORT_TX) ERROR("PORT_TX");
 if (offsetof<Port>("queue") != PORT_QUEUE) ERROR("PORT_QUEUE");
 if (offsetof<Port>("socket") != PORT_SOCKET) ERROR("PORT_SOCKET");
 if (offsetof<Port>("interface_") != PORT_INTERFACE) ERROR("PORT_INTERFACE");
+if (offsetof<Port>("kind") != PORT_KIND) ERROR("PORT_KIND");
 if (offsetof<Port>("txPending") != PORT_TX_PENDING) ERROR("PORT_TX_PENDING");
 if (offsetof<Port>("txSeen") != PORT_TX_SEEN) ERROR("PORT_TX_SEEN");
 
@@ -155,6 +158,9 @@ export class Queue {
   }
   get completion(): Ring {
     return changetype<Ring>(changetype<usize>(this) + QUEUE_COMPLETION);
+  }
+  get limit(): u32 {
+    return load<u32>(changetype<usize>(this), QUEUE_LIMIT);
   }
   /** Takes the lock for a worker unless somebody has it. */
   tryLock(worker: u32): bool {

@@ -9,8 +9,10 @@ import {
   INTERFACE_MTU,
   NO_PORT,
   PACKET_BYTES,
+  PORT_KIND_SELF_TEST,
   WORKER_EGRESS,
 } from "../layout";
+import { obstructed } from "../probe";
 import { REASON_ECHO, REASON_NONE, REASON_UNRESOLVED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { forwardGre } from "./gre";
@@ -20,16 +22,17 @@ function isTunnelled(packet: Packet): bool {
   return changetype<Vip>(packet.vip).forward == FORWARD_GRE;
 }
 
-/** The port by which an interface is reached: the one the packet came from if it can be. */
+/** The port by which an interface is reached: the one the packet came from if it can be. A self-test goes back in any case. */
 function egress(ingress: u32, interface_: u32): u32 {
-  if (portAt(ingress).interface_ == interface_) return ingress;
+  const port = portAt(ingress);
+  if (port.interface_ == interface_ || port.kind == PORT_KIND_SELF_TEST) return ingress;
   return load<u8>(block + interface_, WORKER_EGRESS);
 }
 
 /**
  * Rewrites the packet for its backend and chooses its port.
  * @param tunnelled constant where it is called, so that each mode gets code of its own
- * @returns REASON_NONE, or why it cannot go
+ * @returns REASON_NONE, or why it cannot go; the packet is unchanged then
  */
 function forward(packet: Packet, tunnelled: bool): u32 {
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
@@ -56,7 +59,7 @@ function forwardPlain(first: usize, end: usize): usize {
     const packet = changetype<Packet>(at);
     if (packet.reason >= REASON_ECHO || isTunnelled(packet)) break;
     const obstacle = inline.always(forward(packet, false));
-    if (obstacle != REASON_NONE) packet.reason = <u8>obstacle;
+    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
   }
   return at;
 }
@@ -67,7 +70,7 @@ function forwardTunnelled(first: usize, end: usize): usize {
     const packet = changetype<Packet>(at);
     if (packet.reason >= REASON_ECHO || !isTunnelled(packet)) break;
     const obstacle = inline.always(forward(packet, true));
-    if (obstacle != REASON_NONE) packet.reason = <u8>obstacle;
+    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
   }
   return at;
 }

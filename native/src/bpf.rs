@@ -6,7 +6,10 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
-use crate::kernel::{BPF_LINK_CREATE, BPF_PROG_TEST_RUN, BPF_XDP, LinkCreate, TestRun};
+use crate::kernel::{
+    BPF_LINK_CREATE, BPF_OBJ_GET_INFO_BY_FD, BPF_PROG_TEST_RUN, BPF_XDP, InfoByFd, LinkCreate, LinkInfo,
+    TestRun,
+};
 
 /// Attaches an XDP program to an interface. Closing the link detaches it, and so does the end of the process,
 /// however it ends.
@@ -20,6 +23,18 @@ pub fn link_xdp(program: BorrowedFd<'_>, ifindex: u32, flags: u32) -> io::Result
     let fd = command(BPF_LINK_CREATE, &mut attr)?;
     // SAFETY: BPF_LINK_CREATE returns a descriptor that nobody else owns (close-on-exec by itself).
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The interface that a link attaches its program to; 0 when somebody has detached it, or the interface is gone.
+pub fn link_ifindex(link: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut info = LinkInfo::default();
+    let mut attr = InfoByFd {
+        fd: link.as_raw_fd() as u32,
+        bytes: size_of::<LinkInfo>() as u32,
+        info: &raw mut info as u64,
+    };
+    command(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info.ifindex)
 }
 
 /// Runs an XDP program once on `packet`, which must have at least 14 bytes. Returns what the program returned.

@@ -9,6 +9,8 @@ pub const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
 
 /// Commands of bpf(2).
 pub const BPF_PROG_TEST_RUN: libc::c_int = 10;
+/// See [`InfoByFd`].
+pub const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 /// See [`LinkCreate`].
 pub const BPF_LINK_CREATE: libc::c_int = 28;
 /// Attach type of an XDP program.
@@ -30,6 +32,36 @@ pub struct LinkCreate {
     pub attach_type: u32,
     /// `XDP_FLAGS_*`.
     pub flags: u32,
+}
+
+/// `union bpf_attr`, member `info` (Linux 4.13).
+#[repr(C)]
+#[derive(Default)]
+pub struct InfoByFd {
+    /// Descriptor of what is asked about.
+    pub fd: u32,
+    /// Bytes that the kernel may write.
+    pub bytes: u32,
+    /// Address for them.
+    pub info: u64,
+}
+
+/// `struct bpf_link_info`, as far as XDP has it (Linux 5.9).
+#[repr(C)]
+#[derive(Default)]
+pub struct LinkInfo {
+    /// `BPF_LINK_TYPE_*`.
+    pub link_type: u32,
+    /// Number of the link.
+    pub id: u32,
+    /// Number of the program.
+    pub program: u32,
+    /// What follows is aligned to 8 bytes.
+    pub padding: u32,
+    /// Interface; 0 when the link was detached, or the interface is gone.
+    pub ifindex: u32,
+    /// The structure is a multiple of 8 bytes.
+    pub rest: u32,
 }
 
 /// `union bpf_attr`, member `test`: as far as Linux 5.11.
@@ -113,6 +145,8 @@ const _: () = assert!(size_of::<CapabilitySets>() == 24);
 // include/uapi/linux/bpf.h: offsets of the last fields, rounded up to 8.
 const _: () = assert!(size_of::<LinkCreate>() == 16);
 const _: () = assert!(size_of::<TestRun>() == 80);
+const _: () = assert!(size_of::<InfoByFd>() == 16);
+const _: () = assert!(std::mem::offset_of!(LinkInfo, ifindex) == 16);
 
 // include/uapi/linux/if_xdp.h: libc follows the newest kernel; these are the sizes that all of them take.
 const _: () = assert!(size_of::<libc::sockaddr_xdp>() == 16);

@@ -139,6 +139,24 @@ impl XdpProgram {
         Err(attach_refused(&interface, &mode, &failure))
     }
 
+    /// Whether the program is still where `attach` put it. It is not when somebody has detached the link, or when the
+    /// interface has gone or was made anew under the same name.
+    #[napi]
+    pub fn is_attached(&self, interface: String) -> Result<bool> {
+        let Some(link) = self.links.get(&interface) else {
+            return Ok(false);
+        };
+        bpf::link_ifindex(link.as_fd())
+            .map(|ifindex| ifindex != 0 && interface::index_of(&interface).is_ok_and(|now| now == ifindex))
+            .map_err(|error| {
+                system(
+                    format_args!("asking for the XDP program of {interface:?}"),
+                    &error,
+                    "",
+                )
+            })
+    }
+
     /// Detaches the program from all interfaces: their packets go to the host again.
     #[napi]
     pub fn detach_all(&mut self) {

@@ -2,6 +2,7 @@
 
 import { backendMetrics } from "./metrics/backends.ts";
 import { conntrackMetrics } from "./metrics/conntrack.ts";
+import { forwarderMetrics } from "./metrics/forwarder.ts";
 import { interfaceMetrics } from "./metrics/interfaces.ts";
 import type { MetricGroup } from "./metrics/metric.ts";
 import { packetMetrics } from "./metrics/packets.ts";
@@ -18,6 +19,7 @@ export const METRICS = [
   workerMetrics,
   ringMetrics,
   interfaceMetrics,
+  forwarderMetrics,
   processMetrics,
 ] as const;
 

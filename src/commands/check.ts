@@ -48,7 +48,7 @@ async function memory(
   const queues = config.interfaces.reduce((sum, name) => sum + (facts.get(name)?.queues ?? 1), 0);
   const workers = workerCount(config);
   try {
-    const plan = planArena(config, { queues: Math.max(1, queues), workers });
+    const plan = planArena(config, { queues: Math.max(1, queues), workers, selfTest: true });
     const regions = Object.entries(plan.regions).map(([name, region]) => [name, region.bytes] as const);
     return { bytes: plan.bytes, queues, workers, regions: Object.fromEntries(regions) };
   } catch (error) {

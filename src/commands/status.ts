@@ -14,12 +14,18 @@ export function register(program: Command): void {
     });
 }
 
+function forwarderText({ healthy, since, reasons, degraded }: MachineStatus["forwarder"]): string {
+  const state = `forwarder: ${healthy ? "healthy" : "NOT HEALTHY"} since ${since}`;
+  return [state, ...reasons, ...degraded.map((each) => `degraded: ${each}`)].join("\n  ");
+}
+
 async function render(status: MachineStatus): Promise<string> {
   const { columns, percent } = await import("../columns.ts");
   const number = (value: number) => Math.round(value).toLocaleString("en-US");
   const sections = [
     `${status.machine}: pid ${status.pid}, up ${number(status.uptimeSeconds)} s, ` +
       `arena ${number(status.arenaBytes / 2 ** 20)} MiB, ${number(status.frames.total)} packet buffers`,
+    forwarderText(status.forwarder),
     columns([
       ["INTERFACE", "QUEUES", "MTU", "MAC", "SOCKETS", "XDP", "RX FULL", "FILL EMPTY"],
       ...status.interfaces.map(({ name, queues, mtu, mac, sockets, program, kernel }) => [

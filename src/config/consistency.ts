@@ -37,6 +37,7 @@ export function checkConsistency(config: DraftConfig, context: z.core.$Refinemen
   checkAdmin(config.admin, report);
   checkAnnounce(config, report);
   checkHealth(config, report);
+  checkForwarder(config, report);
 }
 
 /** Reports each repetition of a value, with the place of its first use. */
@@ -75,6 +76,26 @@ function checkWorkers({ workers }: DraftConfig, report: Report): void {
       ["workers", "cpus"],
       `${cpus.length} CPUs are listed for ${count} workers, expected one for each worker, or count: auto`,
     );
+}
+
+function checkForwarder({ forwarder, interfaces = [] }: DraftConfig, report: Report): void {
+  const { firstPort, ports, interface: pair } = forwarder?.probe ?? {};
+  const path = (key: string) => ["forwarder", "probe", key];
+  if (firstPort !== undefined && ports !== undefined && firstPort + ports > 65_536)
+    report(
+      path("ports"),
+      `${ports} ports from ${firstPort} on end beyond 65535, expected at most ${65_536 - firstPort}`,
+    );
+  if (pair === undefined) return;
+  if (pair.length > 14)
+    report(
+      path("interface"),
+      `${JSON.stringify(pair)} has no room for a digit, expected at most 14 characters`,
+    );
+  for (const end of [`${pair}0`, `${pair}1`]) {
+    if (interfaces.includes(end))
+      report(path("interface"), `${end} is among interfaces, expected names that nothing else has`);
+  }
 }
 
 function checkPools({ pools = {} }: DraftConfig, report: Report): void {

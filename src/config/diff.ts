@@ -17,7 +17,7 @@ export interface ConfigChange {
 
 type Path = readonly string[];
 
-/** What is fixed when a machine starts: sizes and addresses of the arena, sockets, threads, the announcer, and what flows are hashed by. */
+/** What is fixed when a machine starts: sizes and addresses of the arena, sockets, threads, the announcer, self-tests, and what flows are hashed by. */
 const FIXED: readonly Path[] = [
   ["interfaces"],
   ["frames"],
@@ -28,6 +28,7 @@ const FIXED: readonly Path[] = [
   ["machine", "address6"],
   ["machine", "mac"],
   ["announce"],
+  ["forwarder"],
   ["admin", "socket"],
 ];
 

@@ -7,6 +7,7 @@ import { admin } from "./admin.ts";
 import { announce } from "./announce.ts";
 import { change } from "./change.ts";
 import { checkConsistency } from "./consistency.ts";
+import { forwarder } from "./forwarder.ts";
 import { health } from "./health.ts";
 import {
   boolean,
@@ -178,6 +179,7 @@ export const schema = section({
   announce: announce
     .optional()
     .describe("Who announces the VIPs to the routers. Without it nothing is announced; see announce.md."),
+  forwarder: forwarder.prefault({}).describe("How the machine tests itself."),
   admin: admin.prefault({}).describe("How this machine is operated."),
 }).superRefine(checkConsistency, { when: () => true });
 

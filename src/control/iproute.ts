@@ -73,10 +73,17 @@ export async function forgetNeighbour(address: string, dev: string): Promise<voi
   await ip("neigh", "del", address, "dev", dev).catch(() => undefined);
 }
 
-/** Calls back whenever some neighbour changes. @returns a function that ends it */
-export function watchNeighbours(changed: () => void): () => void {
-  const monitor = spawn("ip", ["monitor", "neigh"], { stdio: ["ignore", "pipe", "ignore"] });
-  monitor.stdout.on("data", changed);
+/**
+ * Calls back whenever some neighbour, or some link, changes. Either way it hears of both: what outlives a kill -9 of this
+ * process meets the end of its pipe at the next change of any kind.
+ * @returns a function that ends it
+ */
+export function watch(what: "neigh" | "link", changed: () => void): () => void {
+  const label = `[${what.toUpperCase()}]`;
+  const monitor = spawn("ip", ["monitor", "label", "link", "neigh"], { stdio: ["ignore", "pipe", "ignore"] });
+  monitor.stdout.on("data", (lines: Buffer) => {
+    if (lines.includes(label)) changed();
+  });
   // Without the monitor changes are seen by polling alone.
   monitor.on("error", () => undefined);
   return () => void monitor.kill();

@@ -1,7 +1,8 @@
 // One machine: the engine on real interfaces, and what keeps it true to its configuration.
 //
-//   start   open sockets → offer frames → workers → neighbours → attach
-//   stop    detach → workers drain and end → sockets close → neighbours are let go
+//   new     probe link, where checks go through tunnels → open sockets
+//   start   offer frames → workers → neighbours → attach → self-tests
+//   stop    self-tests end → detach → workers drain and end → sockets close → probe link and neighbours are let go
 //
 //   apply   new backends' neighbours → tables and services are swapped in → XDP takes new services
 //
@@ -19,11 +20,17 @@ import { workerCount } from "../dataplane/plan.ts";
 import { WorkerPool } from "../dataplane/pool.ts";
 import { Statistics } from "../dataplane/statistics.ts";
 import { GuidewayError } from "../errors.ts";
+import { MemoryQueue } from "../io/memory-queue.ts";
 import { findInterfaces, XdpPorts } from "../io/xdp.ts";
 import type { Logger } from "../log.ts";
 import { loadNative } from "../native.ts";
+import { ForwarderHealth } from "./forwarder/forwarder-health.ts";
+import { lookAtLinks } from "./forwarder/links.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { watch } from "./iproute.ts";
 import { Neighbours } from "./neighbours.ts";
+import { ProbeLink } from "./probe-link.ts";
+import { ProbePorts } from "./probe-ports.ts";
 import { type Health, healthOf, type Readiness, readinessOf } from "./readiness.ts";
 import { type MachineStatus, statusOf, summaryOf, type TableStatus, tableOf } from "./status.ts";
 
@@ -40,6 +47,11 @@ export class Machine {
   readonly engine: Engine;
   readonly ports: XdpPorts;
   readonly neighbours: Neighbours;
+  /** Whether this machine forwards. */
+  readonly forwarder: ForwarderHealth;
+  /** Ways to the backends through the data plane; present when the first configuration had checks `via: tunnel`. */
+  readonly probes: ProbePorts | undefined;
+  readonly #link: ProbeLink | undefined;
   readonly #log: Logger;
   readonly #heartbeat = new Heartbeat(() =>
     new Statistics(this.engine.arena).workers().map(({ heartbeat }) => heartbeat),
@@ -61,18 +73,47 @@ export class Machine {
     const facts = findInterfaces(config.interfaces);
     const secret = randomBytes(SECRET_BYTES);
     const words = [0, 8, 16, 24].map((at) => secret.readBigUInt64LE(at));
-    const queues = facts.reduce((sum, each) => sum + each.queues, 0);
+    const probes = Object.values(config.pools).some(({ health }) => health?.via === "tunnel");
+    const queues = facts.reduce((sum, each) => sum + each.queues, probes ? 1 : 0);
     this.#config = config;
     this.running = running;
     this.#log = log;
-    this.engine = new Engine(config, { queues, workers: workerCount(config) }, words);
+    this.engine = new Engine(config, { queues, workers: workerCount(config), selfTest: true }, words);
     this.#prepareMemory();
-    this.ports = new XdpPorts(this.engine, facts, secret);
+    this.#link = probes ? ProbeLink.create(config, Math.min(...facts.map(({ mtu }) => mtu)), log) : undefined;
+    this.probes = probes ? new ProbePorts(this.engine) : undefined;
+    try {
+      this.ports = new XdpPorts(this.engine, facts, secret, this.#link?.facts);
+    } catch (error) {
+      this.#link?.remove();
+      throw error;
+    }
     this.neighbours = new Neighbours({
       interfaces: config.interfaces,
       onLink: (pool) => this.#config.vips.some((vip) => vip.forward === "l2" && vip.pool === pool),
       setNextHop: (id, hop) => this.engine.directory.setNextHop(id, hop),
       log,
+    });
+    this.forwarder = this.#forwarderHealth();
+  }
+
+  #forwarderHealth(): ForwarderHealth {
+    const { engine, ports, config } = this;
+    const links = { interfaces: ports.interfaces, isAttached: (name: string) => ports.isAttached(name) };
+    return new ForwarderHealth({
+      engine,
+      queue: new MemoryQueue(engine, "self-test"),
+      wake: (worker) => this.#pool?.wake(worker),
+      settings: config.forwarder,
+      log: this.#log,
+      links: () => lookAtLinks(links),
+      watchLinks: (changed) => watch("link", changed),
+      losses: {
+        kernel: () =>
+          ports.interfaces.map(({ name }, index) => ({ name, statistics: ports.statistics(index) })),
+        received: () =>
+          engine.statistics.workers().reduce((sum, { packets, handed }) => sum + packets - handed, 0),
+      },
     });
   }
 
@@ -112,6 +153,7 @@ export class Machine {
     for (const { name, queues, sockets, program } of this.ports.interfaces) {
       this.#log.info({ interface: name, queues, workers: this.engine.workers, sockets, program }, "attached");
     }
+    this.forwarder.start();
   }
 
   /** Finds the neighbours of all backends, and waits a little for those of the given ones that do not answer at once. */
@@ -149,6 +191,8 @@ export class Machine {
     await publication.settled();
     this.ports.addServices(applied.services.added);
     await this.neighbours.follow(directory.backends.filter(Boolean));
+    this.#link?.setVips(config.vips.map(({ address }) => address));
+    for (const { id } of applied.removed) this.probes?.release(id);
     directory.reclaim();
     return { ...applied, added: admitted };
   }
@@ -202,6 +246,7 @@ export class Machine {
   }
 
   async stop(): Promise<void> {
+    this.forwarder.stop();
     this.ports.detach();
     try {
       const reports = (await this.#pool?.stop()) ?? [];
@@ -211,6 +256,7 @@ export class Machine {
       }
     } finally {
       this.ports.close();
+      this.#link?.remove();
       await this.neighbours.stop();
     }
   }

@@ -10,14 +10,7 @@ import type { DirectoryBackend } from "../dataplane/directory.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { macBytes } from "../mac.ts";
-import {
-  forgetNeighbour,
-  manageNeighbour,
-  type Neighbour,
-  neighboursOf,
-  routeTo,
-  watchNeighbours,
-} from "./iproute.ts";
+import { forgetNeighbour, manageNeighbour, type Neighbour, neighboursOf, routeTo, watch } from "./iproute.ts";
 
 const POLL_MS = 2000;
 const SETTLE_MS = 20;
@@ -68,7 +61,7 @@ export class Neighbours {
 
   /** Follows the kernel's neighbours from here on; backends are named by follow(). */
   start(): void {
-    this.#unwatch = watchNeighbours(() => {
+    this.#unwatch = watch("neigh", () => {
       this.#settling ??= setTimeout(() => {
         this.#settling = undefined;
         this.#refreshSoon();

@@ -5,6 +5,7 @@ import type { BackendState } from "../dataplane/backend-records.ts";
 import type { DirectoryBackend } from "../dataplane/directory.ts";
 import type { BackendTraffic, Statistics, Traffic, WorkerStatistics } from "../dataplane/statistics.ts";
 import type { SocketStatistics } from "../native.ts";
+import type { ForwarderStatus } from "./forwarder/forwarder-health.ts";
 import type { Machine } from "./machine.ts";
 
 export interface BackendStatus extends BackendTraffic {
@@ -53,6 +54,7 @@ export interface MachineStatus {
   uptimeSeconds: number;
   arenaBytes: number;
   epoch: number;
+  forwarder: ForwarderStatus;
   interfaces: InterfaceStatus[];
   workers: (WorkerStatistics & { nsPerPacket: number })[];
   /** Packets by reason (docs/verdicts.md). */
@@ -66,6 +68,7 @@ export interface MachineStatus {
 export type Observed = Pick<Machine, "config" | "startedAt" | "engine" | "auditFrames"> & {
   ports: Pick<Machine["ports"], "interfaces" | "statistics">;
   neighbours: Pick<Machine["neighbours"], "nextHop">;
+  forwarder: Pick<Machine["forwarder"], "status">;
 };
 
 export function statusOf(machine: Observed): MachineStatus {
@@ -79,6 +82,7 @@ export function statusOf(machine: Observed): MachineStatus {
     uptimeSeconds: (Date.now() - startedAt.getTime()) / 1000,
     arenaBytes: arena.plan.bytes,
     epoch: publication.epoch,
+    forwarder: machine.forwarder.status(),
     interfaces: ports.interfaces.map(({ name, queues, mtu, mac, sockets, program }, index) => ({
       name,
       queues,

@@ -73,6 +73,7 @@ export class Arena {
       [L.HEADER_FRAME_COUNT, plan.frameCount],
       [L.HEADER_FRAME_BYTES, plan.frameBytes],
       [L.HEADER_BATCH, plan.batch],
+      [L.HEADER_PROBES, regions.probes.offset],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_NEW, inputs.timeouts.new],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_ESTABLISHED, inputs.timeouts.established],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_CLOSING, inputs.timeouts.closing],

@@ -1,4 +1,4 @@
-// The backends' records in the arena (BACKEND_* of layout.ts).
+// The backends' records in the arena (BACKEND_* of layout.ts), and what should be in them: nobody else writes there.
 
 import * as L from "../../assembly/layout.ts";
 import { addressBytes, addressFamily } from "../config/address.ts";
@@ -28,9 +28,15 @@ function nextHopWord({ mac, interface: index }: NextHop): bigint {
 
 export class BackendRecords {
   readonly #arena: Arena;
+  /** The records as they should be, one after the other. */
+  readonly #image: Uint8Array;
+  readonly #view: DataView;
+  readonly #nextHops = new Map<number, NextHop>();
 
   constructor(arena: Arena) {
     this.#arena = arena;
+    this.#image = new Uint8Array(arena.plan.regions.backends.bytes);
+    this.#view = new DataView(this.#image.buffer);
   }
 
   /** Address of a backend's record. */
@@ -40,25 +46,57 @@ export class BackendRecords {
 
   /** Begins a record; its next hop is not known yet. */
   write(id: number, address: string, state: BackendState): void {
-    const at = this.at(id);
-    this.#arena.u8.fill(0, at, at + L.BACKEND_BYTES);
-    this.#arena.u8.set(addressBytes(address), at + L.BACKEND_ADDRESS);
-    this.#arena.setWord(at + L.BACKEND_FAMILY, addressFamily(address));
+    const own = this.#own(id);
+    this.#nextHops.delete(id);
+    own.fill(0);
+    own.set(addressBytes(address), L.BACKEND_ADDRESS);
+    this.#view.setUint32(id * L.BACKEND_BYTES + L.BACKEND_FAMILY, addressFamily(address), true);
+    this.#arena.u8.set(own, this.at(id));
     this.setState(id, state);
   }
 
+  #own(id: number): Uint8Array {
+    return this.#image.subarray(id * L.BACKEND_BYTES, (id + 1) * L.BACKEND_BYTES);
+  }
+
+  #setStateWord(id: number, word: number): void {
+    this.#view.setUint32(id * L.BACKEND_BYTES + L.BACKEND_STATE, word, true);
+    this.#arena.setWord(this.at(id) + L.BACKEND_STATE, word);
+  }
+
   setState(id: number, state: BackendState): void {
-    this.#arena.setWord(this.at(id) + L.BACKEND_STATE, STATES[state]);
+    this.#setStateWord(id, STATES[state]);
   }
 
   /** From now on its entries count as misses, and the sweep empties them. */
   free(id: number): void {
-    this.#arena.setWord(this.at(id) + L.BACKEND_STATE, L.BACKEND_STATE_FREE);
+    this.#setStateWord(id, L.BACKEND_STATE_FREE);
   }
 
   /** Undefined when it is not known, and its packets are dropped. */
   setNextHop(id: number, hop: NextHop | undefined): void {
+    if (hop) this.#nextHops.set(id, hop);
+    else this.#nextHops.delete(id);
     const word = hop ? nextHopWord(hop) : 0n;
+    this.#view.setBigUint64(id * L.BACKEND_BYTES + L.BACKEND_NEXT_HOP, word, true);
     Atomics.store(this.#arena.u64, (this.at(id) + L.BACKEND_NEXT_HOP) / 8, word);
+  }
+
+  /** As it was set last. */
+  nextHop(id: number): NextHop | undefined {
+    return this.#nextHops.get(id);
+  }
+
+  /** Compares the records of ids from `from` up to `to` with what should be in them. @returns the first id that differs */
+  damaged(from: number, to: number): number | undefined {
+    const expected = this.#image.subarray(from * L.BACKEND_BYTES, to * L.BACKEND_BYTES);
+    const actual = this.#arena.u8.subarray(this.at(from), this.at(to));
+    if (Buffer.compare(actual, expected) === 0) return undefined;
+    return from + Math.floor(expected.findIndex((byte, i) => byte !== actual[i]) / L.BACKEND_BYTES);
+  }
+
+  /** Writes a record once more. */
+  restore(id: number): void {
+    this.#arena.u8.set(this.#own(id), this.at(id));
   }
 }

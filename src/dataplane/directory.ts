@@ -19,8 +19,9 @@ import type { DataplaneExports } from "./binary.ts";
 import { backendKey, type DirectoryBackend, differences, type InForce } from "./in-force.ts";
 import { Numbers } from "./numbers.ts";
 import type { Publication } from "./publication.ts";
+import { PublishedBlocks } from "./published-blocks.ts";
 import type { PublishedTable } from "./published-table.ts";
-import { servicesBlock } from "./services-block.ts";
+import { servicesBlock, servicesEntry } from "./services-block.ts";
 import type { Statistics } from "./statistics.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
@@ -50,7 +51,10 @@ export class Directory {
   readonly #exports: DataplaneExports;
   readonly #statistics: Statistics;
   readonly #tables: Tables;
-  readonly #records: BackendRecords;
+  readonly #interfaces: { mac: Uint8Array; mtu: number }[] = [];
+  readonly records: BackendRecords;
+  /** What is in the heap by now, for those who check that it stays. */
+  readonly published: PublishedBlocks;
   /** By id; index 0, and what left, are holes. */
   readonly backends: DirectoryBackend[] = [];
   #inForce: InForce = {
@@ -71,8 +75,9 @@ export class Directory {
     this.#publication = publication;
     this.#exports = exports;
     this.#statistics = statistics;
-    this.#tables = new Tables(arena, publication);
-    this.#records = new BackendRecords(arena);
+    this.published = new PublishedBlocks(arena, publication);
+    this.#tables = new Tables(arena, publication, this.published);
+    this.records = new BackendRecords(arena);
     this.#pools = new Numbers("pools", 0, arena.plan.poolCapacity);
     this.#ids = new Numbers("backends", 1, arena.plan.backendCapacity);
   }
@@ -202,8 +207,11 @@ export class Directory {
     block: number | undefined,
   ): Applied {
     for (const each of staged) this.#tables.publish(each, this.poolRecord(each.pool));
-    if (block !== undefined) this.#publication.publish(L.HEADER_SERVICES, block);
     const now = this.#inForce;
+    if (block !== undefined) {
+      this.#publication.publish(L.HEADER_SERVICES, block);
+      this.published.set(servicesEntry(block, now.servicesBytes));
+    }
     const { epoch } = this.#publication;
     const passed = () => this.#publication.passed(epoch);
 
@@ -213,7 +221,7 @@ export class Directory {
     for (const pool of before.members.keys()) {
       if (now.members.has(pool)) continue;
       const cell = this.poolRecord(pool) + L.POOL_TABLE;
-      this.#tables.forget(pool);
+      this.#tables.forget(pool, this.poolRecord(pool));
       this.#pools.rest(pool, passed, () => this.#publication.publish(cell, 0));
     }
 
@@ -271,17 +279,17 @@ export class Directory {
     const backend: DirectoryBackend = { id, pool, config, state: "active", weight: config.weight };
     this.backends[id] = backend;
     this.#statistics.rebaseBackend(id);
-    this.#records.write(id, config.address, backend.state);
+    this.records.write(id, config.address, backend.state);
     return backend;
   }
 
   #removeBackend(id: number): void {
-    this.#records.free(id);
+    this.records.free(id);
     delete this.backends[id];
   }
 
   backendRecord(id: number): number {
-    return this.#records.at(id);
+    return this.records.at(id);
   }
 
   /** In the order of the configuration. */
@@ -316,7 +324,7 @@ export class Directory {
       throw error;
     }
     const changed = changes.map(({ id }) => this.backends[id]!);
-    const write = ({ id, state }: DirectoryBackend) => this.#records.setState(id, state);
+    const write = ({ id, state }: DirectoryBackend) => this.records.setState(id, state);
     changed.filter(({ state }) => state === "active").forEach(write);
     for (const each of staged) this.#tables.publish(each, this.poolRecord(each.pool));
     changed.forEach(write);
@@ -329,7 +337,7 @@ export class Directory {
 
   /** Sets where a backend's packets go; undefined when that is not known, and its packets are dropped. */
   setNextHop(id: number, hop: NextHop | undefined): void {
-    this.#records.setNextHop(id, hop);
+    this.records.setNextHop(id, hop);
   }
 
   // ── Pools ──────────────────────────────────────────────────────────────────────────────────────
@@ -377,7 +385,13 @@ export class Directory {
     return this.#tables.get(pool);
   }
 
+  /** As it was set last. */
+  interface(index: number): { mac: Uint8Array; mtu: number } | undefined {
+    return this.#interfaces[index];
+  }
+
   setInterface(index: number, settings: { mac: Uint8Array; mtu: number }): void {
+    this.#interfaces[index] = settings;
     const at = this.#arena.plan.regions.interfaces.offset + index * L.INTERFACE_BYTES;
     this.#arena.u8.set(settings.mac, at + L.INTERFACE_MAC);
     this.#arena.setWord(at + L.INTERFACE_MTU, settings.mtu);

@@ -12,7 +12,7 @@ import { planArena, type Shape } from "./plan.ts";
 import { Publication } from "./publication.ts";
 import { RingAllocator } from "./rings.ts";
 import { Statistics } from "./statistics.ts";
-import { Wiring } from "./wiring.ts";
+import { type QueueRings, Wiring } from "./wiring.ts";
 
 export class Engine {
   readonly config: Config;
@@ -73,17 +73,26 @@ export class Engine {
     }
   }
 
-  /** Offers all frames to the queues' FILL rings, evenly. Once, after the queues are there and before traffic. */
+  /**
+   * Offers all frames to the queues' FILL rings, evenly; to queues with a limit, no more than that. Once, after the queues are
+   * there and before traffic.
+   */
   offerFrames(): void {
     const { frameCount, frameBytes } = this.arena.plan;
     const { queues } = this.wiring;
-    for (let frame = 0; frame < frameCount; frame++) {
-      const { fill } = queues[frame % queues.length]!;
+    let frame = 0;
+    const offer = ({ fill }: QueueRings) => {
       const producer = this.arena.word(fill.producer);
       this.arena.u64[(fill.descriptors + (producer & fill.mask) * L.FRAME_DESCRIPTOR_BYTES) / 8] = BigInt(
         frame * frameBytes,
       );
       this.arena.setWord(fill.producer, producer + 1);
+      frame++;
+    };
+    const shared = queues.filter(({ limit }) => limit === 0);
+    for (const queue of queues) {
+      for (let i = 0; i < queue.limit && frame < frameCount - shared.length; i++) offer(queue);
     }
+    while (frame < frameCount) offer(shared[frame % shared.length]!);
   }
 }

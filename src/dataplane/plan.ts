@@ -11,6 +11,8 @@ export interface Shape {
   /** (interface, queue) pairs. */
   queues: number;
   workers: number;
+  /** Whether the controller sends packets of its own through the workers (src/io/self-test.ts). Default false. */
+  selfTest?: boolean;
   /** Packet records that each worker's journal holds; 0 for no journal. A power of two. */
   journalRecords?: number;
 }
@@ -24,6 +26,8 @@ export const PACKET_RING_ENTRIES = 2048;
 const FRAMES_PER_QUEUE = 4096;
 /** Frames per worker on top: what it has in hand and in hand-off rings. */
 const FRAMES_PER_WORKER = 512;
+/** Descriptors of the self-test queue's rings: more than it ever has frames, two for each worker. */
+export const SELF_TEST_RING_ENTRIES = 256;
 /** Ids and heap that a running configuration may grow into. */
 const MIN_BACKEND_CAPACITY = 1024;
 const MIN_POOL_CAPACITY = 64;
@@ -39,6 +43,7 @@ export type RegionName =
   | "interfaces"
   | "pools"
   | "backends"
+  | "probes"
   | "queues"
   | "workers"
   | "freeLists"
@@ -72,6 +77,8 @@ export interface ArenaPlan {
   packetRingEntries: number;
   packetRingBytes: number;
   frameRingBytes: number;
+  /** Of each of the self-test queue's rings. */
+  selfTestRingBytes: number;
   handoffRingBytes: number;
 }
 
@@ -141,12 +148,12 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
     L.MAX_POOLS,
     powerOfTwo(Math.max(MIN_POOL_CAPACITY, 2 * Object.keys(config.pools).length)),
   );
-  const journalRecords = shape.journalRecords ?? 0;
+  const { journalRecords = 0, selfTest = false } = shape;
   const frameRingEntries = powerOfTwo(frameCount);
   // One block more than workers: the controller's own, for steering and self-tests.
   const blocks = workers + 1;
   const plan = {
-    shape: { queues, workers, journalRecords },
+    shape: { queues, workers, journalRecords, selfTest },
     frameBytes,
     frameCount,
     shardLines,
@@ -159,6 +166,7 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
     packetRingEntries: PACKET_RING_ENTRIES,
     packetRingBytes: ringBytes(PACKET_RING_ENTRIES, L.PACKET_DESCRIPTOR_BYTES),
     frameRingBytes: ringBytes(frameRingEntries, L.FRAME_DESCRIPTOR_BYTES),
+    selfTestRingBytes: ringBytes(SELF_TEST_RING_ENTRIES, L.PACKET_DESCRIPTOR_BYTES),
     handoffRingBytes: ringBytes(L.HANDOFF_ENTRIES, L.PACKET_DESCRIPTOR_BYTES),
   };
   const sizes: Record<RegionName, number> = {
@@ -166,6 +174,7 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
     interfaces: L.MAX_INTERFACES * L.INTERFACE_BYTES,
     pools: poolCapacity * L.POOL_BYTES,
     backends: backendCapacity * L.BACKEND_BYTES,
+    probes: L.PROBES * L.PROBE_BYTES,
     queues: L.MAX_QUEUES * L.QUEUE_BYTES,
     workers: blocks * L.WORKER_BYTES,
     freeLists: blocks * plan.freeListBytes,
@@ -173,7 +182,8 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
     journals: journalRecords === 0 ? 0 : blocks * (L.JOURNAL_RECORDS + journalRecords * L.PACKET_BYTES),
     rings:
       queues * (2 * plan.frameRingBytes + 2 * workers * plan.packetRingBytes) +
-      workers * workers * plan.handoffRingBytes,
+      workers * workers * plan.handoffRingBytes +
+      (selfTest ? (2 + 2 * workers) * plan.selfTestRingBytes : 0),
     tables: heapBytes(config),
     conntrack: L.SHARDS * shardLines * L.LINE,
     frames: frameCount * frameBytes,

@@ -5,6 +5,7 @@ import { type Config, FORWARD_MODES } from "../config/schema.ts";
 import { type Service, serviceKey } from "../config/services.ts";
 import type { DataplaneExports } from "./binary.ts";
 import { serviceSlots, servicesBytes } from "./plan.ts";
+import type { PublishedBlock } from "./published-blocks.ts";
 
 export interface ServicesBlock {
   /** Numbered. `vipIndex` is the place of the VIP in `vips`. */
@@ -51,4 +52,16 @@ export function servicesBlock(
     view.setUint8(at + L.VIP_FLAGS, vip.echo ? L.VIP_FLAG_ECHO : 0);
   });
   return block;
+}
+
+/** The block as it was published. */
+export function servicesEntry(block: number, servicesBytes: Uint8Array): PublishedBlock {
+  return {
+    name: "the services",
+    cell: L.HEADER_SERVICES,
+    block,
+    bytes: servicesBytes.length,
+    parts: [{ offset: 0, bytes: servicesBytes }],
+    place: (offset) => `byte ${offset}`,
+  };
 }

@@ -4,6 +4,7 @@ import * as L from "../../assembly/layout.ts";
 import type { Arena } from "./arena.ts";
 import { tableBytes } from "./plan.ts";
 import type { Publication } from "./publication.ts";
+import type { PublishedBlocks } from "./published-blocks.ts";
 import { PublishedTable } from "./published-table.ts";
 
 /** What a table is built from, and how. */
@@ -27,11 +28,13 @@ export interface StagedTable {
 export class Tables {
   readonly #arena: Arena;
   readonly #publication: Publication;
+  readonly #blocks: PublishedBlocks;
   readonly #published = new Map<string, { table: PublishedTable; signature: string }>();
 
-  constructor(arena: Arena, publication: Publication) {
+  constructor(arena: Arena, publication: Publication, blocks: PublishedBlocks) {
     this.#arena = arena;
     this.#publication = publication;
+    this.#blocks = blocks;
   }
 
   /** The table that workers use. */
@@ -78,12 +81,26 @@ export class Tables {
 
   /** Swaps a table in. @param record of its pool */
   publish({ pool, block, table, signature }: StagedTable, record: number): void {
-    this.#publication.publish(record + L.POOL_TABLE, block);
+    const cell = record + L.POOL_TABLE;
+    this.#publication.publish(cell, block);
     this.#published.set(pool, { table, signature });
+    const { slots } = table;
+    this.#blocks.set({
+      name: `the table of pool ${pool}`,
+      cell,
+      block,
+      bytes: tableBytes(slots.length),
+      parts: [
+        { offset: L.TABLE_SIZE, bytes: new Uint8Array(Uint32Array.of(slots.length).buffer) },
+        { offset: L.TABLE_SLOTS, bytes: new Uint8Array(slots.buffer, slots.byteOffset, slots.byteLength) },
+      ],
+      place: (offset) => (offset < L.TABLE_SLOTS ? "its size" : `slot ${(offset - L.TABLE_SLOTS) >>> 1}`),
+    });
   }
 
-  /** Its record goes later, when no VIP of the old services block refers to it. */
-  forget(pool: string): void {
+  /** Its record goes later, when no VIP of the old services block refers to it. @param record of its pool */
+  forget(pool: string, record: number): void {
     this.#published.delete(pool);
+    this.#blocks.delete(record + L.POOL_TABLE);
   }
 }

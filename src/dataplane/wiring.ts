@@ -13,6 +13,15 @@ export interface QueueRings {
   completion: Ring;
 }
 
+/** What packets that come by a port are (PORT_KIND_* of layout.ts). */
+export type PortKind = "traffic" | "self-test" | "probe";
+
+const KINDS: Record<PortKind, number> = {
+  traffic: L.PORT_KIND_TRAFFIC,
+  "self-test": L.PORT_KIND_SELF_TEST,
+  probe: L.PORT_KIND_PROBE,
+};
+
 export interface PortRings {
   rx: Ring;
   tx: Ring;
@@ -24,12 +33,14 @@ export interface PortRings {
 export interface WiredPort extends PortRings {
   worker: number;
   queue: number;
+  kind: PortKind;
+  /** Index of its record; NO_INTERFACE where nothing is forwarded by it. */
   interface: number;
 }
 
 export class Wiring {
   readonly #arena: Arena;
-  readonly queues: QueueRings[] = [];
+  readonly queues: (QueueRings & { limit: number })[] = [];
   readonly ports: WiredPort[] = [];
   readonly handoffs: { from: number; to: number; ring: Ring }[] = [];
 
@@ -37,31 +48,44 @@ export class Wiring {
     this.#arena = arena;
   }
 
-  /** @returns the number of the queue */
-  addQueue(rings: QueueRings): number {
+  /**
+   * @param limit most frames that workers give its FILL ring, for a queue that carries probes; 0 for its share of all. A queue
+   * without a limit must be there too.
+   * @returns the number of the queue
+   */
+  addQueue(rings: QueueRings, limit = 0): number {
     if (this.queues.length === L.MAX_QUEUES) {
       throw new GuidewayError(
         "QUEUES",
         `the interfaces have more than ${L.MAX_QUEUES} queues together: use fewer of them (ethtool -L)`,
       );
     }
-    const index = this.queues.push(rings) - 1;
+    const index = this.queues.push({ ...rings, limit }) - 1;
     const at = this.#queueRecord(index);
     describeRing(this.#arena, at + L.QUEUE_FILL, rings.fill);
     describeRing(this.#arena, at + L.QUEUE_COMPLETION, rings.completion);
+    this.#arena.setWord(at + L.QUEUE_LIMIT, limit);
     this.#arena.setWord(L.HEADER_QUEUE_COUNT, this.queues.length);
     return index;
   }
 
-  addPort(worker: number, queue: number, interfaceIndex: number, rings: PortRings): void {
+  /** @param interfaceIndex of the interface that packets are forwarded by through this port; NO_INTERFACE for none */
+  addPort(
+    worker: number,
+    queue: number,
+    interfaceIndex: number,
+    rings: PortRings,
+    kind: PortKind = "traffic",
+  ): void {
     const at = this.#newPort(worker);
     describeRing(this.#arena, at + L.PORT_RX, rings.rx);
     describeRing(this.#arena, at + L.PORT_TX, rings.tx);
     this.#arena.setWord(at + L.PORT_QUEUE, this.#queueRecord(queue));
     this.#arena.setWord(at + L.PORT_SOCKET, rings.socket ?? L.NO_SOCKET);
     this.#arena.setWord(at + L.PORT_INTERFACE, interfaceIndex);
-    this.ports.push({ ...rings, worker, queue, interface: interfaceIndex });
-    this.#setEgress(worker, interfaceIndex);
+    this.#arena.setWord(at + L.PORT_KIND, KINDS[kind]);
+    this.ports.push({ ...rings, worker, queue, kind, interface: interfaceIndex });
+    if (interfaceIndex !== L.NO_INTERFACE) this.#setEgress(worker, interfaceIndex);
   }
 
   /** Connects two workers by a ring in which the first hands packets to the second. */
@@ -85,8 +109,8 @@ export class Wiring {
     if (index >= L.MAX_PORTS) {
       throw new GuidewayError(
         "PORTS",
-        `worker ${worker} would need more than ${L.MAX_PORTS} ports (a socket on every queue of every interface, and a ` +
-          "hand-off ring from every other worker): use fewer workers, interfaces or queues (ethtool -L)",
+        `worker ${worker} would need more than ${L.MAX_PORTS} ports (a socket on every queue of every interface, a ` +
+          "hand-off ring from every other worker, and one for self-tests): use fewer workers, interfaces or queues (ethtool -L)",
       );
     }
     this.#arena.setWord(block + L.WORKER_PORT_COUNT, index + 1);

@@ -1,5 +1,8 @@
 // What the controller tells a worker thread, and what the thread says at its end.
 
+/** Longest sleep of an idle worker, milliseconds: its heartbeat and its sweep go on. */
+export const PARK_MS = 100;
+
 export interface WorkerTask {
   worker: number;
   memory: WebAssembly.Memory;

@@ -13,12 +13,10 @@ import * as L from "../../assembly/layout.ts";
 import { loadNative, type Native } from "../native.ts";
 import { type Host, instantiate, noSockets } from "./binary.ts";
 import { MemoryParking, type Parking, SocketParking } from "./parking.ts";
-import type { WorkerReport, WorkerTask } from "./worker-task.ts";
+import { PARK_MS, type WorkerReport, type WorkerTask } from "./worker-task.ts";
 
 /** Batches between two looks at the clock. */
 const PASSES = 16;
-/** Longest sleep: the heartbeat and the sweep go on. */
-const PARK_US = 100_000;
 /** Sleep while frames are still on their way back. */
 const NAP_US = 1000;
 /** Naps in a row over a FILL ring that runs dry: a driver that keeps the frames in its own ring has it so all the time. */
@@ -68,7 +66,7 @@ export default function work(task: WorkerTask): WorkerReport {
       const settled = exports.settle() !== 0 && (exports.lean() === 0 || naps >= LEAN_NAPS);
       naps = settled ? 0 : naps + 1;
       exports.park();
-      if (exports.pending() === 0) parking.wait(settled ? PARK_US : NAP_US);
+      if (exports.pending() === 0) parking.wait(settled ? PARK_MS * 1000 : NAP_US);
       idleSince = performance.now();
     }
     before = performance.now();

@@ -4,6 +4,7 @@
 export const MEANINGS: Readonly<Record<string, string>> = {
   hit: "the connection table knows the flow",
   new: "the flow is new: the lookup table chose its backend",
+  probe: "a probe of the balancer's own: no connection table, not counted for VIP and backend",
   echo: "an echo request to a VIP that answers",
   "not-ip": "neither IPv4 nor IPv6: the host gets it",
   "not-vip": "not for a service of a VIP: the host gets it",

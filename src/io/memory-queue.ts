@@ -4,6 +4,7 @@
 
 import * as L from "../../assembly/layout.ts";
 import type { Engine } from "../dataplane/engine.ts";
+import { SELF_TEST_RING_ENTRIES } from "../dataplane/plan.ts";
 import { memoryRing, type Ring } from "../dataplane/rings.ts";
 import type { PortRings, QueueRings } from "../dataplane/wiring.ts";
 
@@ -24,24 +25,28 @@ export class MemoryQueue {
   /** Largest packet that a frame holds behind its headroom. */
   readonly capacity: number;
 
-  /** Adds a queue, and a port for every worker, to an engine that is not running yet. */
-  constructor(engine: Engine, interfaceIndex: number) {
+  /**
+   * Adds a queue, and a port for every worker, to an engine that is not running yet. It plays an interface, or is the
+   * controller's way to test the workers, with two frames for each (Shape.selfTest).
+   */
+  constructor(engine: Engine, plays: number | "self-test") {
     this.#engine = engine;
     const { plan } = engine.arena;
     this.capacity = plan.frameBytes - L.HEADROOM;
-    const ring = (bytes: number, entries: number) => memoryRing(engine.rings.take(bytes), entries);
+    const tests = plays === "self-test";
+    const frameRing = () => memoryRing(engine.rings.take(plan.frameRingBytes), plan.frameRingEntries);
+    const packetRing = () => memoryRing(engine.rings.take(plan.packetRingBytes), plan.packetRingEntries);
+    const smallRing = () => memoryRing(engine.rings.take(plan.selfTestRingBytes), SELF_TEST_RING_ENTRIES);
     this.#rings = {
-      fill: ring(plan.frameRingBytes, plan.frameRingEntries),
-      completion: ring(plan.frameRingBytes, plan.frameRingEntries),
+      fill: tests ? smallRing() : frameRing(),
+      completion: tests ? smallRing() : frameRing(),
     };
-    const queue = engine.wiring.addQueue(this.#rings);
+    const queue = engine.wiring.addQueue(this.#rings, tests ? 2 * engine.workers : 0);
     for (let worker = 0; worker < engine.workers; worker++) {
-      const port = {
-        rx: ring(plan.packetRingBytes, plan.packetRingEntries),
-        tx: ring(plan.packetRingBytes, plan.packetRingEntries),
-      };
+      const port = { rx: tests ? smallRing() : packetRing(), tx: tests ? smallRing() : packetRing() };
       this.#ports.push(port);
-      engine.wiring.addPort(worker, queue, interfaceIndex, port);
+      if (tests) engine.wiring.addPort(worker, queue, L.NO_INTERFACE, port, "self-test");
+      else engine.wiring.addPort(worker, queue, plays, port);
     }
   }
 
@@ -69,11 +74,16 @@ export class MemoryQueue {
     return this.#engine.arena.plan.regions.frames.offset + frame + L.HEADROOM;
   }
 
-  /** Free descriptors in a worker's RX ring. */
-  room(worker: number): number {
+  /** Packets that a worker has not taken from its RX ring yet. */
+  waiting(worker: number): number {
     const { arena } = this.#engine;
     const { rx } = this.#ports[worker]!;
-    return rx.mask + 1 - ((arena.word(rx.producer) - arena.word(rx.consumer)) >>> 0);
+    return (arena.word(rx.producer) - arena.word(rx.consumer)) >>> 0;
+  }
+
+  /** Free descriptors in a worker's RX ring. */
+  room(worker: number): number {
+    return this.#ports[worker]!.rx.mask + 1 - this.waiting(worker);
   }
 
   /** Shows a packet of `length` bytes, written at address(frame), to a worker that has room. */

@@ -36,8 +36,12 @@ export interface XdpInterface extends InterfaceFacts {
 interface OpenSocket {
   fd: number;
   worker: number;
+  /** Index of its interface; NO_INTERFACE for the one that probes come by. */
   interface: number;
 }
+
+/** Frames that the interface for probes has to receive into. */
+const PROBE_FRAMES = 256;
 
 /**
  * Facts of the configured interfaces.
@@ -60,28 +64,33 @@ export class XdpPorts {
   readonly #native: Native;
   readonly #program: XdpProgram;
   readonly #open: OpenSocket[] = [];
+  readonly #probe: InterfaceFacts | undefined;
   readonly interfaces: XdpInterface[] = [];
 
   /**
    * Opens the sockets and wires them to the engine.
+   * @param probe the interface by which probes of backends come (src/control/probe-link.ts); nothing is forwarded by it
    * @throws GuidewayError with the addon's code when the kernel refuses; everything opened so far is closed again
    */
-  constructor(engine: Engine, facts: readonly InterfaceFacts[], secret: Uint8Array) {
+  constructor(engine: Engine, facts: readonly InterfaceFacts[], secret: Uint8Array, probe?: InterfaceFacts) {
     this.#engine = engine;
+    this.#probe = probe;
     this.#native = loadNative();
-    const queues = Math.max(...facts.map((each) => each.queues));
+    const all = probe ? [...facts, probe] : facts;
+    const queues = Math.max(...all.map((each) => each.queues));
     const sizes = {
-      sockets: facts.length * queues * L.MAX_WORKERS,
+      sockets: all.length * queues * L.MAX_WORKERS,
       services: L.MAX_SERVICES,
-      interfaces: L.MAX_INTERFACES,
+      interfaces: all.length,
     };
     this.#program = asking(() => this.#native.XdpProgram.load(sizes));
     this.#program.setSecret(secret);
     this.#program.setShardOwners(engine.shardOwners);
     this.addServices(engine.directory.services);
     try {
-      for (const [index, each] of facts.entries())
-        this.#openInterface(each, index, index * queues * L.MAX_WORKERS);
+      const base = (index: number) => index * queues * L.MAX_WORKERS;
+      for (const [index, each] of facts.entries()) this.#openInterface(each, index, base(index));
+      if (probe) this.#openQueues(probe, L.NO_INTERFACE, base(facts.length));
     } catch (error) {
       this.close();
       throw error;
@@ -93,23 +102,28 @@ export class XdpPorts {
       mac: macBytes(facts.mac),
       mtu: facts.mtu,
     });
+    const mode = this.#openQueues(facts, index, base);
+    this.interfaces.push({ ...facts, sockets: mode, program: undefined });
+  }
+
+  /** @param index of the interface's record; NO_INTERFACE for the one of probes */
+  #openQueues(facts: InterfaceFacts, index: number, base: number): XdpInterface["sockets"] {
+    const probes = index === L.NO_INTERFACE;
     this.#program.setInterface(facts.ifindex, base, facts.queues, macBytes(facts.mac));
     let mode: XdpInterface["sockets"] = "zero-copy";
     for (let queue = 0; queue < facts.queues; queue++) {
       const first = this.#openSocket(facts, index, queue, 0, undefined);
-      const number = this.#engine.wiring.addQueue({ fill: first.fill!, completion: first.completion! });
+      const rings = { fill: first.fill!, completion: first.completion! };
+      const number = this.#engine.wiring.addQueue(rings, probes ? PROBE_FRAMES : 0);
       for (let worker = 0; worker < this.#engine.workers; worker++) {
         const socket = worker === 0 ? first : this.#openSocket(facts, index, queue, worker, first.fd);
-        this.#engine.wiring.addPort(worker, number, index, {
-          rx: socket.rx,
-          tx: socket.tx,
-          socket: socket.fd,
-        });
+        const port = { rx: socket.rx, tx: socket.tx, socket: socket.fd };
+        this.#engine.wiring.addPort(worker, number, index, port, probes ? "probe" : "traffic");
         this.#program.setSocket(base + queue * L.MAX_WORKERS + worker, socket.fd);
         if (socket.mode === "copy") mode = "copy";
       }
     }
-    this.interfaces.push({ ...facts, sockets: mode, program: undefined });
+    return mode;
   }
 
   #openSocket(
@@ -165,11 +179,18 @@ export class XdpPorts {
   /** From here on packets of VIPs go to the workers. */
   attach(): void {
     for (const each of this.interfaces) each.program = asking(() => this.#program.attach(each.name, "auto"));
+    const probe = this.#probe;
+    if (probe) asking(() => this.#program.attach(probe.name, "auto"));
   }
 
   detach(): void {
     this.#program.detachAll();
     for (const each of this.interfaces) each.program = undefined;
+  }
+
+  /** Whether the program is still attached to an interface. */
+  isAttached(name: string): boolean {
+    return asking(() => this.#program.isAttached(name));
   }
 
   /** What the kernel counted, summed over the sockets of an interface. */

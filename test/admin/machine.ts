@@ -2,6 +2,7 @@
 
 import type { Operated } from "../../src/admin/routes.ts";
 import { parseConfig } from "../../src/config/load.ts";
+import type { ForwarderStatus } from "../../src/control/forwarder/forwarder-health.ts";
 import type { Health, Readiness } from "../../src/control/readiness.ts";
 import { type MachineStatus, statusOf, type TableStatus, tableOf } from "../../src/control/status.ts";
 import { auditFrames, type FrameAudit } from "../../src/dataplane/audit.ts";
@@ -37,6 +38,20 @@ export const KERNEL: SocketStatistics = {
   txRingEmpty: 6,
 };
 
+/** What a machine's tests of itself would have said. */
+export const FORWARDER: ForwarderStatus = {
+  healthy: false,
+  since: "2026-11-24T12:00:00.000Z",
+  reasons: ["worker 1: its loop has stood still for 500 ms"],
+  degraded: ["eth0: 100 packets found an RX ring full, in 1000 ms"],
+  workers: [
+    { worker: 0, healthy: true, lastProbeUs: 1250, probes: 20, failures: 0 },
+    { worker: 1, healthy: false, probes: 3, failures: 2, reason: "its loop has stood still for 500 ms" },
+  ],
+  interfaces: [{ name: "eth0", healthy: true, operstate: "up" }],
+  tables: { verified: 1000, rounds: 2, corrupted: 1, repaired: 1 },
+};
+
 export class MemoryMachine implements Operated {
   readonly config;
   running: { text: string; file: string; generation: number };
@@ -50,6 +65,7 @@ export class MemoryMachine implements Operated {
       mac: id === 1 ? "02:00:00:00:00:21" : undefined,
     }),
   };
+  readonly forwarder = { status: () => FORWARDER };
   now: Health & Readiness = { healthy: true, ready: true, reasons: [] };
 
   constructor(text = CONFIG, workers = 1) {

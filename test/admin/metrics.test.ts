@@ -171,6 +171,16 @@ suite("metrics", () => {
     assert.equal(value(metrics, "guideway_interface_attached", { interface: "eth0" }), 1);
   });
 
+  test("what the machine found out about itself is there", async () => {
+    const metrics = await metricsOf(new MemoryMachine());
+    const forwarder = (name: string, labels = {}) => value(metrics, `guideway_forwarder_${name}`, labels);
+    assert.equal(forwarder("healthy"), 0);
+    assert.equal(forwarder("probes_total", { worker: "0" }), 20);
+    assert.equal(forwarder("probe_failures_total", { worker: "1" }), 2);
+    assert.equal(forwarder("probe_seconds", { worker: "0" }), 0.00125);
+    assert.equal(forwarder("corruptions_total"), 1);
+  });
+
   test("the process", async () => {
     const metrics = await metricsOf(new MemoryMachine());
     assert.ok(Math.abs(value(metrics, "process_start_time_seconds") - Date.now() / 1000) < 600);

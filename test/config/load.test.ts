@@ -61,6 +61,13 @@ suite("parseConfig", () => {
         },
       ],
       change: { maxMoved: 1, watch: false, state: "/var/lib/guideway" },
+      forwarder: {
+        interval: 250,
+        timeout: 250,
+        rise: 2,
+        fall: 2,
+        probe: { interface: "gwprobe", firstPort: 20_000, ports: 12_768, table: 7867 },
+      },
       admin: { socket: "/run/guideway/admin.sock" },
     });
   });

@@ -82,7 +82,7 @@ for (const forward of ["l2", "gre"] as const) {
           await checkCounters(balancer);
           assert.deepEqual(
             Object.keys(status.reasons).sort(),
-            ["hit", "new"],
+            ["hit", "new", "probe"],
             JSON.stringify(status.reasons),
           );
           // A client's port may come again while its last flow is remembered.

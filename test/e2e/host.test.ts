@@ -85,7 +85,7 @@ suite("the balancer's own addresses and echo", OPTIONS, () => {
     // The filter passes what is not for a VIP; nothing of it ever reached a worker.
     assert.deepEqual(
       Object.keys(status.reasons).sort(),
-      withoutPing ? ["hit", "new"] : ["echo", "hit", "new"],
+      withoutPing ? ["hit", "new", "probe"] : ["echo", "hit", "new", "probe"],
     );
   });
 });

@@ -124,7 +124,9 @@ export async function checkCounters(balancer: Balancer): Promise<void> {
   const backends = pools.flatMap((pool) => pool.backends);
   const forwarded = (reasons.hit ?? 0) + (reasons.new ?? 0);
   const received = sum(workers.map(({ packets, handed }) => packets - handed));
-  assert.equal(received, sum(Object.values(reasons)), "every packet has one reason");
+  // A worker may be at its self-test while the one is read and then the other.
+  const difference = received - sum(Object.values(reasons));
+  assert.ok(Math.abs(difference) <= workers.length, `every packet has one reason: ${difference}`);
   assert.equal(sum(vips.map(({ packets }) => packets)), forwarded, "VIPs");
   assert.equal(sum(backends.map(({ packets }) => packets)), forwarded, "backends");
   assert.equal(sum(vips.map(({ bytes }) => bytes)), sum(backends.map(({ bytes }) => bytes)), "bytes");

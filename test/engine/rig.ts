@@ -28,6 +28,8 @@ export interface RigOptions {
   /** Interfaces in memory, with one queue each; their MAC addresses are 02:bb:00:00:00:01, …02, … */
   interfaces?: number;
   mtu?: number;
+  /** Adds a queue for self-tests behind those of the interfaces. */
+  selfTest?: boolean;
 }
 
 export interface Sent {
@@ -42,6 +44,7 @@ export interface Sent {
 export class Rig {
   readonly engine: Engine;
   readonly queues: MemoryQueue[];
+  readonly selfTest: MemoryQueue | undefined;
   readonly statistics: Statistics;
   /** Instances that run in this thread; none once `start` was called. */
   #instances: DataplaneExports[] = [];
@@ -50,9 +53,12 @@ export class Rig {
   clockMs = 1;
 
   /** Backends leave by interface 0 until `directory.setNextHop` says otherwise. */
-  constructor(config: object, { workers = 1, interfaces = 1, mtu = 1500 }: RigOptions = {}) {
+  constructor(
+    config: object,
+    { workers = 1, interfaces = 1, mtu = 1500, selfTest = false }: RigOptions = {},
+  ) {
     const { config: parsed } = parseConfig(stringify(config), "rig.yaml");
-    const shape = { queues: interfaces, workers, journalRecords: PACKET_RING_ENTRIES };
+    const shape = { queues: interfaces, workers, journalRecords: PACKET_RING_ENTRIES, selfTest };
     this.engine = new Engine(parsed, shape, OFFLINE_SECRET);
     this.statistics = new Statistics(this.engine.arena);
     this.queues = Array.from({ length: interfaces }, (_, index) => {
@@ -60,6 +66,7 @@ export class Rig {
       this.engine.directory.setInterface(index, { mac, mtu });
       return new MemoryQueue(this.engine, index);
     });
+    this.selfTest = selfTest ? new MemoryQueue(this.engine, "self-test") : undefined;
     for (const { id, config } of this.engine.directory.backends.filter(Boolean)) {
       this.engine.directory.setNextHop(id, { mac: offlineMac(config.address), interface: 0 });
     }

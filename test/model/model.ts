@@ -118,6 +118,32 @@ export class Model {
     return { ...outcome, ...this.#forward(packet, parsed, outcome.key) };
   }
 
+  /** §7: a self-test of a worker always goes back. @returns its bytes, rewritten or as they came */
+  selfTest(packet: Uint8Array): Uint8Array {
+    const parsed = parse(packet, this.#services);
+    if (parsed.step !== "flow") return packet;
+    const table = this.table(parsed.service.vip.pool);
+    if (table.length === 0) return packet;
+    const backend = table[slotOf(tableHash(this.#setup.seed, parsed.tuple), table.length)]!;
+    return this.#send(packet, parsed, { backend, track: TRACK_NONE }, {}).out ?? packet;
+  }
+
+  /** §7: a packet by a port for health checks. `ports` are backend ids by source port. */
+  probe(packet: Uint8Array, ports: ReadonlyMap<number, number>): Pick<Outcome, "verdict" | "reason" | "out"> {
+    const parsed = parse(packet, this.#services);
+    if (parsed.step === "done") return { verdict: parsed.verdict, reason: parsed.reason };
+    if (parsed.step === "echo")
+      return { verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
+    const backend = ports.get((parsed.tuple.sourcePort[0]! << 8) | parsed.tuple.sourcePort[1]!);
+    if (backend === undefined) return { verdict: "drop", reason: "no-backend" };
+    const {
+      verdict = "drop",
+      reason = "",
+      out,
+    } = this.#send(packet, parsed, { backend, track: TRACK_NONE }, {});
+    return { verdict, reason: verdict === "forward" ? "probe" : reason, ...(out && { out }) };
+  }
+
   #forward(packet: Uint8Array, flow: Flow, key: bigint): Partial<Outcome> {
     const found = this.#conntrack.hit(key, flow.tcpFlags);
     if (found) return this.#send(packet, flow, found, {});

@@ -42,6 +42,10 @@ export function createVeth(near: string, far: string, queues = 2): void {
 }
 
 /** What `ip` says of an interface. */
-export function linkOf(name: string): { ifindex: number; address: string; xdp?: { mode: number } } {
+export function linkOf(name: string): {
+  ifindex: number;
+  address: string;
+  xdp?: { mode: number; prog: { id: number } };
+} {
   return JSON.parse(ip(`-json link show dev ${name}`))[0];
 }

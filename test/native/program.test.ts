@@ -1,6 +1,6 @@
 // Attaching and detaching the XDP program.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { before, test } from "node:test";
 import { native } from "./addon.ts";
@@ -47,6 +47,44 @@ test("an interface takes one XDP program", { skip }, () => {
   first.detachAll();
   assert.equal(second.attach("near", "auto"), "native");
   second.detachAll();
+});
+
+/** Detaches by force whatever link holds a program, as an administrator could (bpf(2): get next id, get fd, info, detach). */
+const DETACH = `
+  my ($bpf, $program) = (321, shift);
+  for (my $id = 0; ; ) {
+    my $next = pack("L4", $id, 0, 0, 0);
+    last if syscall($bpf, 31, $next, 16) < 0;
+    $id = unpack("x4 L", $next);
+    my $fd = syscall($bpf, 30, my $by = pack("L4", $id, 0, 0, 0), 16);
+    my $info = "\\0" x 32;
+    syscall($bpf, 15, my $ask = pack("L2 Q", $fd, 32, unpack("Q", pack("p", $info))), 16);
+    next if unpack("x8 L", $info) != $program;
+    exit(syscall($bpf, 34, my $at = pack("L4", $fd, 0, 0, 0), 16) == 0 ? 0 : 2);
+  }
+  exit 1;`;
+
+test("it is known whether the program is still attached", { skip }, () => {
+  const program = native.XdpProgram.load(SIZES);
+  assert.equal(program.isAttached("near"), false);
+  program.attach("near", "auto");
+  assert.equal(program.isAttached("near"), true);
+  execFileSync("perl", ["-e", DETACH, `${linkOf("near").xdp!.prog.id}`]);
+  assert.equal(linkOf("near").xdp, undefined);
+  assert.equal(program.isAttached("near"), false);
+  program.detachAll();
+});
+
+test("an interface that was made anew has no program", { skip }, () => {
+  createVeth("brief", "peer");
+  const program = native.XdpProgram.load(SIZES);
+  program.attach("brief", "auto");
+  ip("link del brief");
+  assert.equal(program.isAttached("brief"), false);
+  createVeth("brief", "peer");
+  assert.equal(program.isAttached("brief"), false);
+  program.detachAll();
+  ip("link del brief");
 });
 
 test("the interface and the mode are checked", { skip }, () => {

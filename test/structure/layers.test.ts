@@ -86,6 +86,17 @@ test("AssemblyScript imports AssemblyScript, wire formats only each other, and t
   assert.deepEqual(foreign, []);
 });
 
+test("what the self-test expects shares nothing with what it tests", () => {
+  const folder = "src/control/forwarder";
+  assert.deepEqual(importsOf(`${folder}/flow-hash.ts`), []);
+  assert.deepEqual(importsOf(`${folder}/expected.ts`), [
+    "src/config/address.ts",
+    "src/config/schema.ts",
+    "src/dataplane/backend-records.ts",
+    `${folder}/flow-hash.ts`,
+  ]);
+});
+
 test("imports are found however they are written", () => {
   const found = importsOf("test/structure/layers.test.ts");
   assert.deepEqual(found, ["node:assert/strict", "node:test", "test/structure/sources.ts"]);

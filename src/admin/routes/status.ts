@@ -89,6 +89,45 @@ const pool = z.strictObject({
   backends: z.array(backend),
 });
 
+const forwarder = z
+  .strictObject({
+    healthy: z.boolean(),
+    since: z.iso.datetime().describe("When it became so."),
+    reasons: z.array(z.string()).describe("What is wrong; none when healthy."),
+    degraded: z.array(z.string()).describe("What is not as it should be and no reason to stop."),
+    workers: z.array(
+      z.strictObject({
+        worker: count("Number."),
+        healthy: z.boolean(),
+        lastProbeUs: z
+          .number()
+          .int()
+          .optional()
+          .describe(
+            "Microseconds until the last test packet was seen to be back; it is looked for every millisecond.",
+          ),
+        probes: count("Test packets sent."),
+        failures: count("Tests that failed."),
+        reason: z.string().optional().describe("Why the last one failed; absent when healthy."),
+      }),
+    ),
+    interfaces: z.array(
+      z.strictObject({
+        name: z.string(),
+        healthy: z.boolean(),
+        operstate: z.string().optional().describe("As the kernel calls it; absent when it is gone."),
+        reason: z.string().optional(),
+      }),
+    ),
+    tables: z.strictObject({
+      verified: count("Bytes of the arena compared with what they should be."),
+      rounds: count("Times that all of it was."),
+      corrupted: count("Parts found damaged."),
+      repaired: count("Parts written once more."),
+    }),
+  })
+  .describe("Whether it forwards, by its own tests (docs/forwarder.md).");
+
 const body = z
   .strictObject({
     machine: z.string().describe("Its configured name."),
@@ -97,6 +136,7 @@ const body = z
     uptimeSeconds: z.number(),
     arenaBytes: count("Size of the arena."),
     epoch: count("Publications so far."),
+    forwarder,
     interfaces: z.array(interfaceStatus),
     workers: z.array(worker),
     reasons: z.record(z.string(), z.number().int()).describe("Packets by reason (docs/verdicts.md)."),

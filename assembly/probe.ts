@@ -1,0 +1,48 @@
+// Packets that came by ports for probes (PORT_KIND_*): what becomes of them instead of what parse() said. They are in a
+// batch rarely, so all of this is beside the way of traffic.
+//
+//   port        packet                 becomes
+//   self-test   for a flow of a VIP    rewritten for the backend of its slot, and goes back; as it came where forward() cannot
+//               anything else          goes back as it came
+//   probe       for a flow of a VIP    forwarded to the backend of its source port, or dropped (no-backend)
+//               anything else          what parse() said
+//
+// Whose shard they belong to does not matter: they touch no state of a flow.
+
+import { portAt, probes } from "./instance";
+import { PACKET_BYTES, PORT_KIND_SELF_TEST, PORT_KIND_TRAFFIC } from "./layout";
+import { REASON_HANDED, REASON_NO_BACKEND, REASON_NONE, REASON_PROBE } from "./reasons";
+import { Packet } from "./records";
+import { choose } from "./tables";
+import * as tcp from "./wire/tcp";
+
+/**
+ * Decides about the packets of a parsed batch that are no traffic. Exported by the module, so that the compiler does not put it
+ * into the middle of the pipeline.
+ */
+export function classifyProbes(first: usize, end: usize): void {
+  for (let at = first; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
+    const kind = portAt(packet.port).kind;
+    if (kind == PORT_KIND_TRAFFIC) continue;
+    const isFlow = packet.reason == REASON_NONE || packet.reason == REASON_HANDED;
+    if (kind == PORT_KIND_SELF_TEST) {
+      if (isFlow) choose(packet);
+      packet.reason = <u8>REASON_PROBE;
+    } else if (isFlow) {
+      packet.backend = <u16>backendOfPort(packet);
+      packet.reason = <u8>(packet.backend == 0 ? REASON_NO_BACKEND : REASON_PROBE);
+    }
+  }
+}
+
+/** The backend that a source port probes; 0 for none. TCP and UDP have their ports in the same place. */
+function backendOfPort(packet: Packet): u32 {
+  const raw = <u16>tcp.ports(packet.start + packet.l4);
+  return atomic.load<u16>(probes + ((<usize>bswap<u16>(raw)) << 1));
+}
+
+/** What a packet that forward() refused ends with: a self-test goes back as it came, and whoever sent it knows why. */
+export function obstructed(packet: Packet, obstacle: u32): u32 {
+  return portAt(packet.port).kind == PORT_KIND_SELF_TEST ? REASON_PROBE : obstacle;
+}
