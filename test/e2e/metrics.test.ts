@@ -200,12 +200,13 @@ suite("metrics of real traffic", OPTIONS, () => {
     const workers =
       sum(metrics, "guideway_worker_received_packets_total") -
       sum(metrics, "guideway_worker_handed_packets_total");
-    assert.equal(workers, sum(metrics, "guideway_packets_total"));
+    // A worker may be at its self-test while the one is read and then the other.
+    assert.ok(Math.abs(workers - sum(metrics, "guideway_packets_total")) <= 2);
     assert.ok(sum(metrics, "guideway_worker_busy_seconds_total") > 0);
     assert.equal(
       metrics.get("guideway_ring_used_descriptors")!.samples.size,
-      2 * (2 + 2 * 2),
-      "queues × (2 + workers × 2)",
+      3 * (2 + 2 * 2),
+      "(queues and the self-test's) × (2 + workers × 2)",
     );
     assert.deepEqual([...metrics.values()].flatMap(lint), []);
   });

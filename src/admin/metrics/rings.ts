@@ -23,15 +23,13 @@ export const ringMetrics: MetricGroup<{ engine: Engine; ports: Pick<XdpPorts, "i
       put(used, Math.min((arena.word(producer) - from) >>> 0, mask + 1), labels);
       put(size, mask + 1, labels);
     };
-    // Queues are numbered through all interfaces; people and `ethtool` count from 0 in each.
-    const first = new Map<number, number>();
+    // Queues are numbered through all interfaces; people and `ethtool` count from 0 in each. Those of probes are no interface's.
+    const first = new Map<string, number>();
     const seen = new Set<number>();
-    for (const { worker, queue, interface: index, rx, tx } of wiring.ports) {
-      if (!first.has(index)) first.set(index, queue);
-      const labels = {
-        interface: ports.interfaces[index]?.name ?? `${index}`,
-        queue: queue - first.get(index)!,
-      };
+    for (const { worker, queue, kind, interface: index, rx, tx } of wiring.ports) {
+      const name = kind === "traffic" ? (ports.interfaces[index]?.name ?? `${index}`) : kind;
+      if (!first.has(name)) first.set(name, queue);
+      const labels = { interface: name, queue: queue - first.get(name)! };
       occupancy(rx, { ...labels, ring: "rx", worker });
       occupancy(tx, { ...labels, ring: "tx", worker });
       if (seen.has(queue)) continue;
