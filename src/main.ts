@@ -3,20 +3,39 @@
 import { readFileSync } from "node:fs";
 import { findPackageJSON } from "node:module";
 import { Command, CommanderError, Option } from "commander";
+import { register as audit } from "./commands/audit.ts";
 import { register as bench } from "./commands/bench.ts";
 import { register as check } from "./commands/check.ts";
 import { register as demo } from "./commands/demo.ts";
+import { register as drain } from "./commands/drain.ts";
 import { register as explain } from "./commands/explain.ts";
 import { register as lab } from "./commands/lab.ts";
 import { register as plan } from "./commands/plan.ts";
+import { register as reload } from "./commands/reload.ts";
 import { register as replay } from "./commands/replay.ts";
 import { register as run } from "./commands/run.ts";
 import { register as status } from "./commands/status.ts";
 import { register as table } from "./commands/table.ts";
+import { register as weight } from "./commands/weight.ts";
 import { GuidewayError } from "./errors.ts";
 
 /** In the order of --help. Each declares its options; what it does is imported when it is called. */
-const COMMANDS = [run, demo, check, status, plan, replay, explain, table, bench, lab];
+const COMMANDS = [
+  run,
+  demo,
+  check,
+  plan,
+  status,
+  reload,
+  drain,
+  weight,
+  audit,
+  replay,
+  explain,
+  table,
+  bench,
+  lab,
+];
 
 /** The same words as in log.ts, whose import would slow down --help. */
 const LEVELS = ["silent", "fatal", "error", "warn", "info", "debug", "trace"];

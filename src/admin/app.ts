@@ -87,8 +87,17 @@ function guard(entrance: Entrance, request: FastifyRequest, reply: FastifyReply,
   reply.status(status).send({ error: { code, message } });
 }
 
-/** Codes that say that the thing asked for is not there, rather than that something failed. */
-const NOT_THERE = new Set(["UNKNOWN"]);
+/** Errors that say more than that something failed: not there, not valid, not now. */
+const STATUSES: Readonly<Record<string, number>> = {
+  UNKNOWN: 404,
+  CONFIG: 422,
+  RESTART_NEEDED: 409,
+  ADMIN_RESTART: 409,
+  MAX_MOVED: 409,
+  ROLLED_BACK: 409,
+  CAPACITY: 409,
+  TABLE_HEAP: 409,
+};
 
 function answerError(
   error: Error & { statusCode?: number },
@@ -105,8 +114,9 @@ function answerError(
     return reply.status(400).send({ error: { code: "BAD_REQUEST", message: issues.join("; ") } });
   }
   if (error instanceof GuidewayError) {
-    const status = NOT_THERE.has(error.code) ? 404 : 500;
-    return reply.status(status).send({ error: { code: error.code, message: error.message } });
+    return reply
+      .status(STATUSES[error.code] ?? 500)
+      .send({ error: { code: error.code, message: error.message } });
   }
   const status = error.statusCode ?? 500;
   if (status >= 500)

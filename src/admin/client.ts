@@ -1,16 +1,23 @@
 // The other end of the admin API, for commands.
 
 import { readFileSync } from "node:fs";
+import { userInfo } from "node:os";
 import { Client } from "undici";
-import type { MachineStatus, TableStatus } from "../control/status.ts";
+import type { Reloaded } from "../control/changes.ts";
+import type { AuditEntry } from "../control/history.ts";
+import type { Overview } from "../control/overview.ts";
+import type { TableStatus } from "../control/status.ts";
 import type { FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
 import { GuidewayError } from "../errors.ts";
+import { USER_HEADER } from "./origin.ts";
 import type { RunningConfig } from "./routes/config.ts";
 import { readSecretFile } from "./secret-file.ts";
 import { tokenOf } from "./token.ts";
 
 const TIMEOUT_MS = 5000;
+/** New backends are looked for and checked first, and large tables take a while. */
+const RELOAD_TIMEOUT_MS = 120_000;
 
 /** Where a machine is operated: its unix socket, or its `admin.listen`. */
 export type AdminTarget =
@@ -45,6 +52,15 @@ function originOf(text: string): string {
     `--url ${JSON.stringify(text)} is not valid, expected http:// or https://, a host and a port, e.g. http://127.0.0.1:9180`,
     { exitCode: 2 },
   );
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A user that has no name on this machine.
+    return String(process.getuid?.() ?? "unknown");
+  }
 }
 
 export class AdminClient {
@@ -84,10 +100,24 @@ export class AdminClient {
     this.#client = new Client(this.#where, { ...times, connect });
   }
 
-  async #request<T>(method: "GET" | "PUT", path: string, body?: unknown): Promise<T> {
-    const headers = { ...this.#headers, ...(method !== "GET" && { "content-type": "application/json" }) };
+  async #request<T>(
+    method: "GET" | "PUT" | "POST",
+    path: string,
+    body?: unknown,
+    timeoutMs = TIMEOUT_MS,
+  ): Promise<T> {
+    const headers = {
+      ...this.#headers,
+      ...(method !== "GET" && { "content-type": "application/json", [USER_HEADER]: userName() }),
+    };
     const response = await this.#client
-      .request({ method, path, headers, ...(body !== undefined && { body: JSON.stringify(body) }) })
+      .request({
+        method,
+        path,
+        headers,
+        headersTimeout: timeoutMs,
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      })
       .catch((cause: Error) => {
         throw new GuidewayError(
           "NOT_RUNNING",
@@ -108,12 +138,13 @@ export class AdminClient {
       throw new GuidewayError(
         result.error?.code ?? "ADMIN",
         result.error?.message ?? `${method} ${path}: ${response.statusCode}`,
+        { exitCode: result.error?.code === "CONFIG" ? 2 : 1 },
       );
     }
     return result;
   }
 
-  status(): Promise<MachineStatus> {
+  status(): Promise<Overview> {
     return this.#request("GET", "/v1/status");
   }
 
@@ -134,6 +165,21 @@ export class AdminClient {
   setBackendState(pool: string, backend: string, state: BackendState): Promise<unknown> {
     const path = `/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}/state`;
     return this.#request("PUT", path, { state });
+  }
+
+  setWeight(pool: string, backend: string, weight: number): Promise<unknown> {
+    const path = `/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}/weight`;
+    return this.#request("PUT", path, { weight });
+  }
+
+  /** Without a text the machine reads its own file again. */
+  reload(request: { text?: string; file?: string; force?: boolean }): Promise<Reloaded> {
+    return this.#request("POST", "/v1/reload", request, RELOAD_TIMEOUT_MS);
+  }
+
+  /** Changes since the start, oldest first. */
+  async audit(): Promise<AuditEntry[]> {
+    return (await this.#request<{ entries: AuditEntry[] }>("GET", "/v1/audit?limit=1000")).entries;
   }
 
   close(): Promise<void> {

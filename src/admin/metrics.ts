@@ -1,7 +1,9 @@
 // All metrics. A new group is a file in metrics/ and a line here; docs/metrics.md is written from it.
 
 import { backendMetrics } from "./metrics/backends.ts";
+import { checkMetrics } from "./metrics/checks.ts";
 import { conntrackMetrics } from "./metrics/conntrack.ts";
+import { controllerMetrics } from "./metrics/controller.ts";
 import { forwarderMetrics } from "./metrics/forwarder.ts";
 import { interfaceMetrics } from "./metrics/interfaces.ts";
 import type { MetricGroup } from "./metrics/metric.ts";
@@ -14,12 +16,14 @@ import { workerMetrics } from "./metrics/workers.ts";
 export const METRICS = [
   packetMetrics,
   backendMetrics,
+  checkMetrics,
   tableMetrics,
   conntrackMetrics,
   workerMetrics,
   ringMetrics,
   interfaceMetrics,
   forwarderMetrics,
+  controllerMetrics,
   processMetrics,
 ] as const;
 

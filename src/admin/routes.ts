@@ -1,14 +1,17 @@
 // All routes. A new one is a file in routes/ and a line here.
 
 import type { App } from "./route.ts";
+import { auditRoute } from "./routes/audit.ts";
 import { backendStateRoute } from "./routes/backend-state.ts";
 import { configRoute } from "./routes/config.ts";
 import { framesRoute } from "./routes/frames.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { metricsRoute } from "./routes/metrics.ts";
 import { openapiRoute } from "./routes/openapi.ts";
+import { reloadRoute } from "./routes/reload.ts";
 import { statusRoute } from "./routes/status.ts";
 import { tableRoute } from "./routes/table.ts";
+import { weightRoute } from "./routes/weight.ts";
 
 const ROUTES = [
   statusRoute,
@@ -16,6 +19,9 @@ const ROUTES = [
   framesRoute,
   tableRoute,
   backendStateRoute,
+  weightRoute,
+  reloadRoute,
+  auditRoute,
   healthRoutes,
   metricsRoute,
   openapiRoute,

@@ -1,4 +1,11 @@
 import { type Command, Option } from "commander";
+import type { Logger } from "../log.ts";
+
+interface RunOptions {
+  config: string;
+  lastGood?: string;
+  privileges: "least" | "keep";
+}
 
 /** `guideway run`: the balancer. */
 export function register(program: Command): void {
@@ -6,12 +13,16 @@ export function register(program: Command): void {
     .command("run")
     .description("balance packets on the configured interfaces until SIGINT or SIGTERM")
     .requiredOption("-c, --config <file>", "the configuration, YAML (docs/configuration.md)")
+    .option(
+      "--last-good <file>",
+      "start with this file if that one cannot be used: last-good.yaml in change.state",
+    )
     .addOption(
       new Option("--privileges <which>", "give up all but the needed ones, or keep what it was started with")
         .choices(["least", "keep"])
         .default("least"),
     )
-    .action(async (options: { config: string; privileges: "least" | "keep" }, command: Command) => {
+    .action(async (options: RunOptions, command: Command) => {
       const { limitPrivileges, logPrivileges } = await import("../control/privileges.ts");
       // Before anything is opened: it may execute the program anew.
       if (options.privileges === "least") limitPrivileges();
@@ -19,38 +30,74 @@ export function register(program: Command): void {
       const { logLevel, log } = command.optsWithGlobals<{ logLevel?: string; log?: "json" | "text" }>();
       const logger = createLogger({ level: logLevel, format: log });
       logPrivileges(logger);
-      await run(options.config, logger);
+      await run(options.config, options.lastGood, logger);
     });
 }
 
-async function run(file: string, log: import("../log.ts").Logger): Promise<void> {
-  const { loadConfig } = await import("../config/load.ts");
-  const { Machine } = await import("../control/machine.ts");
+async function run(file: string, lastGood: string | undefined, log: Logger): Promise<void> {
+  const { Controller } = await import("../control/controller.ts");
+  const { watchFile } = await import("../control/watch.ts");
   const { Systemd } = await import("../control/systemd.ts");
   const { AdminServer } = await import("../admin/server.ts");
 
-  const { config, warnings, text } = loadConfig(file);
-  for (const warning of warnings) log.warn(warning);
+  const reloads = new EventTarget();
+  // From here on a signal is a request, not an end: one that comes early is seen to at once when the machine runs.
+  process.on("SIGHUP", () => reloads.dispatchEvent(new Event("signal")));
   const stop = new Promise<string>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve(signal));
   });
-  const machine = new Machine(config, log, { text, file, generation: 1 });
-  const systemd = new Systemd({ alive: () => machine.alive(), status: () => machine.summary(), log });
+  const { config, warnings, text, from } = await load(file, lastGood, log);
+  for (const warning of warnings) log.warn(warning);
   let admin: import("../admin/server.ts").AdminServer | undefined;
+  const controller = new Controller(
+    config,
+    { text, file },
+    {
+      log,
+      around: (change) => systemd.reload(change),
+      admin: (next) => admin?.reload(next),
+    },
+  );
+  const { machine } = controller;
+  const systemd = new Systemd({ alive: () => machine.alive(), status: () => machine.summary(), log });
+  let unwatch = () => {};
   try {
-    admin = await AdminServer.listen(machine, config.admin, log);
-    await machine.start();
+    admin = await AdminServer.listen(controller, config.admin, log);
+    await controller.start();
     systemd.ready();
-    log.info({ machine: config.machine.name, socket: config.admin.socket, pid: process.pid }, "running");
-    const ended = await Promise.race([stop, machine.failure()]);
+    log.info(
+      { machine: config.machine.name, socket: config.admin.socket, pid: process.pid, config: from },
+      "running",
+    );
+    // What a reload refuses is in the log and the status; there is nobody here to be told.
+    const reload = (by: "signal" | "file") => void controller.reload({}, { by }).catch(() => {});
+    reloads.addEventListener("signal", () => reload("signal"));
+    if (config.change.watch) unwatch = watchFile(file, () => reload("file"), log);
+    const ended = await Promise.race([stop, controller.failure()]);
     log.info({ by: ended }, "stopping");
   } finally {
+    unwatch();
     systemd.stopping();
     try {
-      await machine.stop();
+      await controller.stop();
     } finally {
       await admin?.close();
     }
   }
   log.info("stopped");
+}
+
+/** The configuration; the last good one where the file cannot be used and one is named. @throws ConfigError */
+async function load(file: string, lastGood: string | undefined, log: Logger) {
+  const { ConfigError, loadConfig } = await import("../config/load.ts");
+  try {
+    return { ...loadConfig(file), from: file };
+  } catch (error) {
+    if (lastGood === undefined || !(error instanceof ConfigError)) throw error;
+    log.error(
+      { file, reason: error.message, instead: lastGood },
+      "starting with the last good configuration",
+    );
+    return { ...loadConfig(lastGood), from: lastGood };
+  }
 }

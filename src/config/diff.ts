@@ -22,7 +22,7 @@ const FIXED: readonly Path[] = [
   ["interfaces"],
   ["frames"],
   ["workers"],
-  ["conntrack", "flows"],
+  ["conntrack"],
   ["hash", "seed"],
   ["machine", "address"],
   ["machine", "address6"],

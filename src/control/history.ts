@@ -5,14 +5,14 @@
 //
 // Neither may cost traffic: what cannot be written (a full disk) is said in the status and tried again with the next change.
 
-import { appendFile, mkdir, open, readFile, rename } from "node:fs/promises";
+import { appendFile, mkdir, open, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "../log.ts";
 
 /** Who asked for a change. */
 export interface Origin {
   /** `command` and `api` came by the admin socket, `file` from the watch on the configuration. */
-  by: "start" | "command" | "api" | "signal" | "file" | "machine";
+  by: "start" | "command" | "api" | "signal" | "file";
   /** What a client of the admin API calls itself: not proven. */
   user?: string;
 }
@@ -85,13 +85,6 @@ export class History {
   /** Keeps a configuration that works. */
   keep(text: string): void {
     this.#soon(() => this.#try(this.#lastGood, () => replaceFile(this.#lastGood.file, text)));
-  }
-
-  /** The text that was kept last, by this process or one before; undefined when there is none. */
-  static async lastGood(folder: string): Promise<{ file: string; text: string } | undefined> {
-    const file = join(folder, "last-good.yaml");
-    const text = await readFile(file, "utf8").catch(() => undefined);
-    return text === undefined ? undefined : { file, text };
   }
 
   status(): HistoryStatus {

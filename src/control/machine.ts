@@ -41,8 +41,6 @@ const SECRET_BYTES = 32;
 
 export class Machine {
   #config: Config;
-  /** The text of the configuration, where it is from, and which one it is: 1 is what the machine was started with. */
-  readonly running: Readonly<{ text: string; file: string; generation: number }>;
   readonly startedAt = new Date();
   readonly engine: Engine;
   readonly ports: XdpPorts;
@@ -62,7 +60,7 @@ export class Machine {
    * Opens everything; nothing flows yet.
    * @throws GuidewayError for interfaces that are not there; the addon's errors for what the kernel refuses
    */
-  constructor(config: Config, log: Logger, running: Machine["running"]) {
+  constructor(config: Config, log: Logger) {
     if (config.interfaces.length === 0) {
       throw new GuidewayError(
         "INTERFACE",
@@ -76,7 +74,6 @@ export class Machine {
     const probes = Object.values(config.pools).some(({ health }) => health?.via === "tunnel");
     const queues = facts.reduce((sum, each) => sum + each.queues, probes ? 1 : 0);
     this.#config = config;
-    this.running = running;
     this.#log = log;
     this.engine = new Engine(config, { queues, workers: workerCount(config), selfTest: true }, words);
     this.#prepareMemory();
@@ -143,6 +140,11 @@ export class Machine {
     return this.#config;
   }
 
+  /** Whether packets of VIPs reach the workers. */
+  get attached(): boolean {
+    return this.ports.interfaces.every(({ program }) => program !== undefined);
+  }
+
   async start(): Promise<void> {
     this.engine.offerFrames();
     const { cpus } = this.config.workers;
@@ -168,13 +170,14 @@ export class Machine {
   /**
    * Puts another configuration in force, without a lost packet on what stays: pools, backends and VIPs. What it says of
    * anything else is the caller's business. Calls must not overlap.
+   * @param stateOf of the backends that are new
    * @throws GuidewayError CAPACITY or TABLE_HEAP; the configuration before stays then
    */
-  async apply(config: Config): Promise<Applied> {
+  async apply(config: Config, stateOf: (pool: string, backend: string) => BackendState): Promise<Applied> {
     const { directory, publication } = this.engine;
     const before = this.#config;
     this.#config = config;
-    const admitted = directory.admit(config);
+    const admitted = directory.admit(config, stateOf);
     let applied: Applied;
     try {
       if (admitted.length > 0) await this.#resolve(admitted);
@@ -200,13 +203,6 @@ export class Machine {
   /** Rejects when a worker fails, which is a defect. */
   failure(): Promise<never> {
     return this.#pool!.failure();
-  }
-
-  /** Changes whether a backend gets packets. @throws GuidewayError UNKNOWN when there is no such pool or backend */
-  setBackendState(pool: string, name: string, state: BackendState): void {
-    const { directory } = this.engine;
-    directory.setBackendState(directory.backend(pool, name).id, state);
-    this.#log.info({ pool, backend: name, state }, "backend state");
   }
 
   /** @throws GuidewayError UNKNOWN when there is no such pool */

@@ -49,6 +49,23 @@ export class ProbePorts {
     };
   }
 
+  /**
+   * The local end of checks of a backend that go to one VIP of its pool; undefined when this machine has no address of the
+   * VIP's family, or the backend is not in force.
+   * @throws GuidewayError PROBE_PORT when no port is left
+   */
+  endOf(
+    pool: string,
+    name: string,
+    vip: VipConfig,
+  ): Pick<ProbePort, "localAddress" | "localPort"> | undefined {
+    const { address, address6 } = this.#config.machine;
+    const localAddress = addressFamily(vip.address) === 4 ? address : address6;
+    const backend = this.#engine.directory.backendsOf(pool).find(({ config }) => config.name === name);
+    if (localAddress === undefined || !backend) return undefined;
+    return { localAddress, localPort: this.#ports.get(backend.id) ?? this.#allocate(backend.id) };
+  }
+
   #vipOf(pool: string, { port, protocol = "tcp" }: ProbeTarget): { vip: VipConfig; localAddress: string } {
     const { address, address6 } = this.#config.machine;
     const fitting = this.#engine.directory.vips.filter(

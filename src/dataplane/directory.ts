@@ -34,6 +34,9 @@ export interface BackendChange {
   weight?: number;
 }
 
+/** State of a backend, by pool and name. */
+type StateOf = (pool: string, backend: string) => BackendState;
+
 /** What apply() changed. */
 export interface Applied {
   added: DirectoryBackend[];
@@ -88,7 +91,7 @@ export class Directory {
    * Gives the backends that are new in a configuration an id. What is not applied afterwards is given up with dismiss().
    * @throws GuidewayError CAPACITY; nothing is changed then
    */
-  admit(config: Pick<Config, "pools">): DirectoryBackend[] {
+  admit(config: Pick<Config, "pools">, stateOf: StateOf = () => "active"): DirectoryBackend[] {
     this.reclaim();
     const admitted: DirectoryBackend[] = [];
     try {
@@ -96,7 +99,7 @@ export class Directory {
         for (const each of backends) {
           const key = backendKey(pool, each);
           if (this.#ids.get(key) === undefined)
-            admitted.push(this.#addBackend(this.#ids.take(key), pool, each));
+            admitted.push(this.#addBackend(this.#ids.take(key), pool, each, stateOf(pool, each.name)));
         }
       }
     } catch (error) {
@@ -268,15 +271,10 @@ export class Directory {
     return this.#inForce.services;
   }
 
-  /** The services block as it was published: what the arena should hold at HEADER_SERVICES. */
-  get servicesBytes(): Uint8Array {
-    return this.#inForce.servicesBytes;
-  }
-
   // ── Backends ───────────────────────────────────────────────────────────────────────────────────
 
-  #addBackend(id: number, pool: string, config: BackendConfig): DirectoryBackend {
-    const backend: DirectoryBackend = { id, pool, config, state: "active", weight: config.weight };
+  #addBackend(id: number, pool: string, config: BackendConfig, state: BackendState): DirectoryBackend {
+    const backend: DirectoryBackend = { id, pool, config, state, weight: config.weight };
     this.backends[id] = backend;
     this.#statistics.rebaseBackend(id);
     this.records.write(id, config.address, backend.state);

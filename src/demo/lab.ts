@@ -18,6 +18,7 @@ import { type DemoState, type DemoStep, describeChange, packetsOf, script } from
 
 const VIP = "10.99.0.1";
 const POOL = "web";
+const SOCKET = "admin.sock";
 const START_MS = 20_000;
 const STOP_MS = 10_000;
 const TICK_MS = 500;
@@ -25,7 +26,7 @@ const CONCURRENCY = 8;
 const LONG_LIVED = 8;
 
 /** The balancer's configuration for a lab. */
-function configuration(lab: Lab, socket: string): string {
+function configuration(lab: Lab, folder: string): string {
   const backends = lab.nodes("backend").map((name) => ({ name, address: lab.address(name, "v4") }));
   return stringify({
     machine: { name: "demo", address: lab.address("lb1", "v4"), address6: lab.address("lb1", "v6") },
@@ -33,7 +34,8 @@ function configuration(lab: Lab, socket: string): string {
     conntrack: { flows: 65536 },
     pools: { [POOL]: { backends } },
     vips: [{ name: "web", address: VIP, port: 80, pool: POOL }],
-    admin: { socket },
+    change: { state: join(folder, "state") },
+    admin: { socket: join(folder, SOCKET) },
   });
 }
 
@@ -55,7 +57,7 @@ export class LabDemo {
   private constructor(lab: Lab) {
     this.#lab = lab;
     this.#folder = mkdtempSync(join(tmpdir(), "guideway-demo-"));
-    this.#admin = new AdminClient(join(this.#folder, "admin.sock"));
+    this.#admin = new AdminClient(join(this.#folder, SOCKET));
   }
 
   /** Builds the lab and starts everything in it. @throws LabError; nothing is left then */
@@ -82,7 +84,7 @@ export class LabDemo {
 
   async #startBalancer(): Promise<void> {
     const file = join(this.#folder, "guideway.yaml");
-    writeFileSync(file, configuration(this.#lab, join(this.#folder, "admin.sock")));
+    writeFileSync(file, configuration(this.#lab, this.#folder));
     const argv = [
       process.execPath,
       entryFile(import.meta.url, "../main"),

@@ -1,14 +1,19 @@
 // A machine whose packets are in memory: everything that the admin API asks of one, and answers that are real.
 
 import type { Operated } from "../../src/admin/routes.ts";
+import type { AnnouncerStatus } from "../../src/announce/announcer.ts";
 import { parseConfig } from "../../src/config/load.ts";
+import type { ConfigurationStatus, Reloaded } from "../../src/control/changes.ts";
 import type { ForwarderStatus } from "../../src/control/forwarder/forwarder-health.ts";
+import type { AuditEntry, HistoryStatus, Origin } from "../../src/control/history.ts";
+import type { Overview } from "../../src/control/overview.ts";
 import type { Health, Readiness } from "../../src/control/readiness.ts";
-import { type MachineStatus, statusOf, type TableStatus, tableOf } from "../../src/control/status.ts";
+import { statusOf, type TableStatus, tableOf } from "../../src/control/status.ts";
 import { auditFrames, type FrameAudit } from "../../src/dataplane/audit.ts";
 import type { BackendState } from "../../src/dataplane/backend-records.ts";
 import type { Engine } from "../../src/dataplane/engine.ts";
 import { GuidewayError } from "../../src/errors.ts";
+import type { HealthStatus, HealthTotals } from "../../src/health/monitor.ts";
 import { OfflineEngine } from "../../src/io/offline.ts";
 import type { XdpInterface } from "../../src/io/xdp.ts";
 import type { SocketStatistics } from "../../src/native.ts";
@@ -52,6 +57,21 @@ export const FORWARDER: ForwarderStatus = {
   tables: { verified: 1000, rounds: 2, corrupted: 1, repaired: 1 },
 };
 
+const START = new Date(0).toISOString();
+
+/** What a check found. */
+const CHECKED: HealthStatus = {
+  state: "up",
+  since: 0,
+  reason: "",
+  flapping: false,
+  checks: 1,
+  failures: 0,
+  inconclusive: 0,
+  lastLatencyMs: 1.5,
+  lastCheckAt: 0,
+};
+
 export class MemoryMachine implements Operated {
   readonly config;
   running: { text: string; file: string; generation: number };
@@ -66,6 +86,7 @@ export class MemoryMachine implements Operated {
     }),
   };
   readonly forwarder = { status: () => FORWARDER };
+  readonly entries: AuditEntry[] = [];
   now: Health & Readiness = { healthy: true, ready: true, reasons: [] };
 
   constructor(text = CONFIG, workers = 1) {
@@ -83,8 +104,68 @@ export class MemoryMachine implements Operated {
     return this.offline.engine;
   }
 
-  status(): MachineStatus {
-    return statusOf(this);
+  configuration(): ConfigurationStatus {
+    return { file: "c.yaml", generation: 1, appliedAt: START, refused: undefined };
+  }
+
+  historyStatus(): HistoryStatus {
+    return {
+      audit: { file: "audit.jsonl", writtenAt: START, error: undefined, pending: 0, lost: 0 },
+      lastGood: { file: "last-good.yaml", writtenAt: undefined, error: "ENOSPC: no space left on device" },
+    };
+  }
+
+  announcement(): AnnouncerStatus {
+    return {
+      kind: "gobgp",
+      connected: true,
+      error: undefined,
+      announced: [{ prefix: "10.99.0.1/32", since: START }],
+      wanted: ["10.99.0.1/32", "10.99.0.2/32"],
+      peers: [{ address: "10.0.0.1", asn: 65000, state: "established", uptimeSeconds: 3 }],
+      changes: { announced: 1, withdrawn: 0, failed: 2 },
+    };
+  }
+
+  checkOf(pool: string): HealthStatus | undefined {
+    return pool === "web" ? CHECKED : undefined;
+  }
+
+  checkTotals(): HealthTotals {
+    return {
+      backends: { up: 2, down: 0, unknown: 0, flapping: 0 },
+      probes: 2,
+      passed: 5,
+      failed: 3,
+      inconclusive: 1,
+      missed: 0,
+      running: 1,
+      waiting: 0,
+      cpuUserUs: 1_500_000,
+      cpuSystemUs: 500_000,
+      restarts: 0,
+      bucketsMs: [1],
+      lateness: [2],
+      latency: [2],
+      worstLatenessMs: 1,
+    };
+  }
+
+  status(): Overview {
+    const status = statusOf(this);
+    return {
+      ...status,
+      configuration: this.configuration(),
+      history: this.historyStatus(),
+      announcement: this.announcement(),
+      vips: status.vips.map((vip) => ({ ...vip, usable: true, announced: vip.name === "web" })),
+      pools: status.pools.map((pool) => ({
+        ...pool,
+        usable: true,
+        open: false,
+        backends: pool.backends.map((backend) => ({ ...backend, asked: "active", health: CHECKED })),
+      })),
+    };
   }
 
   auditFrames(): FrameAudit {
@@ -97,9 +178,35 @@ export class MemoryMachine implements Operated {
     return tableOf(this, pool);
   }
 
-  setBackendState(pool: string, name: string, state: BackendState): void {
+  async setBackendState(pool: string, name: string, state: BackendState, origin: Origin): Promise<void> {
     const { directory } = this.engine;
     directory.setBackendState(directory.backend(pool, name).id, state);
+    this.#note(origin, state, `${pool}/${name}`);
+  }
+
+  async setWeight(pool: string, name: string, weight: number, origin: Origin): Promise<void> {
+    const { directory } = this.engine;
+    directory.update([{ id: directory.backend(pool, name).id, weight }]);
+    this.#note(origin, `weight ${weight}`, `${pool}/${name}`);
+  }
+
+  async reload(request: Parameters<Operated["reload"]>[0], origin: Origin): Promise<Reloaded> {
+    if (request.text !== undefined) parseConfig(request.text, request.file ?? "c.yaml");
+    this.#note(origin, "reload", request.file ?? "c.yaml");
+    return {
+      outcome: "applied",
+      generation: 2,
+      warnings: [],
+      vips: [{ name: "web", change: "changed", slotsMoved: 0.5 }],
+    };
+  }
+
+  #note(origin: Origin, action: string, target: string): void {
+    this.entries.push({ ...origin, at: START, action, target, outcome: "applied", detail: "" });
+  }
+
+  audit(limit: number): AuditEntry[] {
+    return this.entries.slice(-limit);
   }
 
   health(): Health {

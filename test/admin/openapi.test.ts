@@ -4,7 +4,7 @@ import { suite, test } from "node:test";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { pino } from "pino";
 import { createApp } from "../../src/admin/app.ts";
-import { MemoryMachine } from "./machine.ts";
+import { CONFIG, MemoryMachine } from "./machine.ts";
 import { AnswerChecker, type ApiDocument } from "./openapi.ts";
 import { ANY_PORT, ask, askSocket, json, serve } from "./serve.ts";
 
@@ -54,6 +54,7 @@ suite("the OpenAPI document", () => {
 
 suite("answers are what the document says", () => {
   const STATE = "/v1/pools/web/backends/web-1/state";
+  const WEIGHT = "/v1/pools/web/backends/web-1/weight";
   const checker = new AnswerChecker(document);
 
   for (const [what, method, path, status, request, unwell] of [
@@ -66,19 +67,28 @@ suite("answers are what the document says", () => {
     ["a change", "PUT", STATE, 200, json({ state: "dead" })],
     ["a bad change", "PUT", STATE, 400, json({ state: "ded" })],
     ["a change of nothing", "PUT", "/v1/pools/web/backends/web-9/state", 404, json({ state: "dead" })],
+    ["a weight", "PUT", WEIGHT, 200, json({ weight: 7 })],
+    ["a bad weight", "PUT", WEIGHT, 400, json({ weight: 70_000 })],
+    ["a weight of nothing", "PUT", "/v1/pools/web/backends/web-9/weight", 404, json({ weight: 1 })],
+    ["a reload", "POST", "/v1/reload", 200, json({ text: CONFIG, file: "new.yaml", force: true })],
+    ["a reload of the file", "POST", "/v1/reload", 200, json({})],
+    ["a reload with errors", "POST", "/v1/reload", 422, json({ text: "pools: 1" })],
+    ["changes", "GET", "/v1/audit", 200],
+    ["so many changes", "GET", "/v1/audit?limit=1", 200],
+    ["too many changes", "GET", "/v1/audit?limit=0", 400],
     ["alive", "GET", "/healthz", 200],
     ["not alive", "GET", "/healthz", 503, {}, true],
     ["ready", "GET", "/readyz", 200],
     ["not ready", "GET", "/readyz", 503, {}, true],
     ["metrics", "GET", "/metrics", 200],
     ["the document", "GET", "/v1/openapi.json", 200],
-  ] as [string, "GET" | "PUT", string, number, object?, boolean?][]) {
+  ] as [string, "GET" | "PUT" | "POST", string, number, object?, boolean?][]) {
     test(`${what}: ${status}`, async (t) => {
       const served = await serve(t);
       if (unwell) served.machine.now = { healthy: false, ready: false, reasons: ["a reason"] };
       const reply = await askSocket(served, path, { method, ...request });
       assert.equal(reply.status, status, reply.text);
-      checker.check(method, path, reply);
+      checker.check(method, path.replace(/\?.*/, ""), reply);
     });
   }
 

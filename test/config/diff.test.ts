@@ -39,14 +39,12 @@ suite("differences of configurations", () => {
       document.pools.resolver.backends.push({ address: "10.1.0.54", port: 53 });
       document.vips[0].port = [80];
       document.vips[2].forward = "l2";
-      document.conntrack.timeouts.udp = "40s";
       document.machine.name = "lb-2";
     });
     const web3 = { name: "web-3", address: "10.0.0.23", port: 80, weight: 1, mac: "02:00:00:00:00:23" };
     const added = { name: "10.1.0.54:53", address: "10.1.0.54", port: 53, weight: 1 };
     assert.deepEqual(changes, [
       { path: "machine.name", before: "lb-1", after: "lb-2", effect: "live" },
-      { path: "conntrack.timeouts.udp", before: 30_000, after: 40_000, effect: "live" },
       { path: "pools.web.backends.web-2.weight", before: 2, after: 3, effect: "live" },
       { path: "pools.web.backends.web-3", before: web3, after: null, effect: "live" },
       { path: 'pools.resolver.backends["10.1.0.54:53"]', before: null, after: added, effect: "live" },
@@ -62,6 +60,7 @@ suite("differences of configurations", () => {
     ["workers.count", (document) => Object.assign(document.workers, { count: 2 })],
     ["workers.cpus", (document) => document.workers.cpus.reverse()],
     ["workers.cpus", (document) => delete document.workers.cpus],
+    ["conntrack.timeouts.udp", (document) => Object.assign(document.conntrack.timeouts, { udp: "40s" })],
     ["conntrack.flows", (document) => Object.assign(document.conntrack, { flows: 1 })],
     ["hash.seed", (document) => Object.assign(document.hash, { seed: "0xffffffffffffffff" })],
     ["machine.address", (document) => Object.assign(document.machine, { address: "10.0.0.12" })],

@@ -45,6 +45,8 @@ export interface Ending {
 export interface BalancerOptions {
   /** Where its configuration and its socket are; by default a new folder, which `close` removes. */
   folder?: string;
+  /** Options of the section `change`. */
+  change?: object;
   cwd?: string;
   env?: Record<string, string>;
   /** Options of `run`, besides the configuration. */
@@ -95,7 +97,11 @@ export class Balancer {
     const folder = options.folder ?? newFolder();
     const socket = join(folder, "admin.sock");
     const file = join(folder, "guideway.yaml");
-    writeFileSync(file, stringify({ ...config, admin: { socket, ...options.admin } }));
+    const document = { ...config, admin: { socket, ...options.admin } };
+    writeFileSync(
+      file,
+      stringify({ ...document, change: { state: join(folder, "state"), ...options.change } }),
+    );
     const argv = [process.execPath, MAIN, "--log", "json", "--log-level", "debug", "run", "--config", file];
     argv.push(...(options.parameters ?? []));
     const child = lab.spawn(node, options.wrap?.(argv) ?? argv, {

@@ -8,9 +8,9 @@ import { Machine } from "../../src/control/machine.ts";
 import { createLogger } from "../../src/log.ts";
 
 const [file = "", ...pools] = process.argv.slice(2);
-const { config, text } = loadConfig(file);
+const { config } = loadConfig(file);
 const log = createLogger({ level: "warn", format: "json" });
-const machine = new Machine(config, log, { text, file, generation: 1 });
+const machine = new Machine(config, log);
 const ending = once(process, "SIGTERM");
 try {
   await machine.start();

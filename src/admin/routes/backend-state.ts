@@ -1,7 +1,9 @@
 // PUT /v1/pools/:pool/backends/:backend/state: whether a backend gets packets.
 
 import { z } from "zod";
+import type { Origin } from "../../control/history.ts";
 import type { BackendState } from "../../dataplane/backend-records.ts";
+import { originOf } from "../origin.ts";
 import { type App, answers } from "../route.ts";
 
 const state = z
@@ -10,7 +12,9 @@ const state = z
 
 export function backendStateRoute(
   app: App,
-  machine: { setBackendState(pool: string, backend: string, state: BackendState): void },
+  machine: {
+    setBackendState(pool: string, backend: string, state: BackendState, origin: Origin): Promise<void>;
+  },
 ): void {
   app.put(
     "/v1/pools/:pool/backends/:backend/state",
@@ -25,8 +29,10 @@ export function backendStateRoute(
         response: answers(z.strictObject({ pool: z.string(), backend: z.string(), state }).describe("Done")),
       },
     },
-    ({ params: { pool, backend }, body: { state } }) => {
-      machine.setBackendState(pool, backend, state);
+    async (request) => {
+      const { pool, backend } = request.params;
+      const { state } = request.body;
+      await machine.setBackendState(pool, backend, state, originOf(request));
       return { pool, backend, state };
     },
   );

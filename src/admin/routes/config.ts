@@ -1,10 +1,10 @@
 // GET /v1/config: the configuration in force.
 
 import { z } from "zod";
-import type { Machine } from "../../control/machine.ts";
+import type { Controller } from "../../control/controller.ts";
 import { type App, answers, count } from "../route.ts";
 
-export type RunningConfig = Machine["running"];
+export type RunningConfig = Controller["running"];
 
 const body = z
   .strictObject({

@@ -1,7 +1,7 @@
 // GET /v1/status: what a machine says of itself.
 
 import { z } from "zod";
-import type { MachineStatus } from "../../control/status.ts";
+import type { Overview } from "../../control/overview.ts";
 import { type App, answers, count } from "../route.ts";
 import { places } from "./frames.ts";
 
@@ -58,14 +58,34 @@ const vip = z.strictObject({
   ports: z.array(z.number().int()),
   forward: z.string(),
   pool: z.string(),
+  usable: z.boolean().describe("Whether its pool has a backend that takes new flows."),
+  announced: z.boolean().describe("Whether routers were told that its packets come here."),
   ...traffic,
 });
+
+const check = z
+  .strictObject({
+    state: z.enum(["up", "down", "unknown"]),
+    since: z.number().describe("When it became that, milliseconds since 1970."),
+    reason: z.string().describe("What the last check found."),
+    flapping: z.boolean().describe("Whether it is held down because it changed too often."),
+    checks: count("Checks so far."),
+    failures: count("Those of them that failed."),
+    inconclusive: count("Those that said nothing, because something is wrong on this machine."),
+    lastLatencyMs: z.number(),
+    lastCheckAt: z.number().describe("Milliseconds since 1970; 0 before the first."),
+  })
+  .describe("What health checks found; absent where the pool has none.");
+
+const backendState = z.enum(["active", "draining", "dead"]);
 
 const backend = z.strictObject({
   name: z.string(),
   id: count("Number in the engine."),
   address: z.string(),
-  state: z.enum(["active", "draining", "dead"]),
+  state: backendState,
+  asked: backendState.describe("What operators asked for."),
+  health: check.optional(),
   weight: count("Weight in its pool."),
   share: z.number().describe("Part of the pool's slots, 0 … 1."),
   nextHop: z
@@ -86,6 +106,8 @@ const pool = z.strictObject({
   algorithm: z.string(),
   tableSize: count("Slots, as configured."),
   digest: z.string().describe("Equal on machines with equal tables."),
+  usable: z.boolean().describe("Whether a backend takes new flows."),
+  open: z.boolean().describe("Whether all are down, and get packets nevertheless (whenEmpty: open)."),
   backends: z.array(backend),
 });
 
@@ -128,6 +150,54 @@ const forwarder = z
   })
   .describe("Whether it forwards, by its own tests (docs/forwarder.md).");
 
+const file = {
+  file: z.string(),
+  writtenAt: z.iso.datetime().optional().describe("Absent before the first time."),
+  error: z.string().optional().describe("Why it could not be written last time."),
+};
+
+const configuration = z.strictObject({
+  file: z.string(),
+  generation: count("Configurations that were in force since the start."),
+  appliedAt: z.iso.datetime(),
+  refused: z
+    .strictObject({ at: z.iso.datetime(), file: z.string(), code: z.string(), message: z.string() })
+    .optional()
+    .describe("Why the last change was refused; absent when it was not."),
+});
+
+const history = z.strictObject({
+  audit: z.strictObject({
+    ...file,
+    pending: count("Entries that wait to be written."),
+    lost: count("Entries that were given up because too many waited."),
+  }),
+  lastGood: z.strictObject(file),
+});
+
+const announcement = z.strictObject({
+  kind: z.enum(["gobgp", "exec", "none"]),
+  connected: z.boolean(),
+  error: z.string().optional().describe("Why something that is wanted has not come true."),
+  announced: z.array(z.strictObject({ prefix: z.string(), since: z.iso.datetime() })),
+  wanted: z.array(z.string()),
+  peers: z.array(
+    z.strictObject({
+      address: z.string(),
+      asn: z.number().int(),
+      state: z.string().describe("RFC 4271 §8.2.2."),
+      uptimeSeconds: z.number().optional(),
+      receivedPrefixes: z.number().optional(),
+      advertisedPrefixes: z.number().optional(),
+    }),
+  ),
+  changes: z.strictObject({
+    announced: count("Announcements accepted."),
+    withdrawn: count("Withdrawals accepted."),
+    failed: count("Attempts that failed."),
+  }),
+});
+
 const body = z
   .strictObject({
     machine: z.string().describe("Its configured name."),
@@ -140,13 +210,16 @@ const body = z
     interfaces: z.array(interfaceStatus),
     workers: z.array(worker),
     reasons: z.record(z.string(), z.number().int()).describe("Packets by reason (docs/verdicts.md)."),
+    configuration,
+    history,
+    announcement,
     vips: z.array(vip),
     pools: z.array(pool),
     frames: z.strictObject({ total: count("Frames in all."), places }),
   })
   .describe("The machine");
 
-export function statusRoute(app: App, machine: { status(): MachineStatus }): void {
+export function statusRoute(app: App, machine: { status(): Overview }): void {
   app.get(
     "/v1/status",
     { schema: { summary: "What the machine says of itself", response: answers(body) } },

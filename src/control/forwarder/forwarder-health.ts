@@ -9,6 +9,7 @@
 // One thread, the controller's: nothing here waits for anything.
 
 import { performance } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../../config/schema.ts";
 import type { Engine } from "../../dataplane/engine.ts";
 import type { Corruption } from "../../dataplane/verification.ts";
@@ -25,6 +26,8 @@ import { WorkerProbe } from "./worker-probe.ts";
 
 /** Bytes of published blocks that are compared in a second, in the controller's thread: it takes some milliseconds of it. */
 const VERIFIED_BYTES_PER_SECOND = 16 << 20;
+/** Packets that every worker is tested with before a change counts as done. */
+const VERIFY_ROUNDS = 3;
 /** First wait for an answer; each further one is twice as long. */
 const ANSWER_MS = 1;
 
@@ -158,6 +161,30 @@ export class ForwarderHealth {
     // After it was reported: what depends on the answer has heard of it by now.
     for (const each of found) this.#repair(each);
     this.#awaitAnswers(ANSWER_MS);
+  }
+
+  /**
+   * Tests every worker a few times, now.
+   * @returns what is wrong; empty when every test packet came back as it should
+   */
+  async verify(): Promise<string[]> {
+    const { settings } = this.#options;
+    const before = this.#workers.map(({ probe }) => probe.failures);
+    for (let i = 0; i <= VERIFY_ROUNDS; i++) {
+      this.round(performance.now());
+      const until = performance.now() + settings.timeout;
+      while (i < VERIFY_ROUNDS && this.#workers.some(({ probe }) => probe.isUnderWay)) {
+        await sleep(ANSWER_MS);
+        for (const { probe } of this.#workers) probe.collect(performance.now());
+        if (performance.now() > until) break;
+      }
+    }
+    const failed = this.#workers.flatMap(({ probe, reason }, worker) =>
+      probe.failures > before[worker]!
+        ? [`worker ${worker}: ${reason ?? "a test packet came back wrong"}`]
+        : [],
+    );
+    return this.#tables.healthy ? failed : [...failed, this.#damage ?? "the arena is damaged"];
   }
 
   /** Looks for answers soon, then less and less often until the next round. */

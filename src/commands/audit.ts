@@ -1,0 +1,26 @@
+import type { Command } from "commander";
+import { type ConnectionOptions, connected, withConnection } from "./connection.ts";
+
+/** `guideway audit`: what was changed on a running machine. */
+export function register(program: Command): void {
+  withConnection(program.command("audit"))
+    .description("show what was changed on a running machine, by whom and when")
+    .option("--json", "one JSON object on stdout")
+    .action(async ({ json, ...connection }: ConnectionOptions & { json?: true }) => {
+      const entries = await connected(connection, (client) => client.audit());
+      if (json) {
+        process.stdout.write(`${JSON.stringify({ entries })}\n`);
+        return;
+      }
+      const { columns } = await import("../columns.ts");
+      const rows = entries.map(({ at, by, user, action, target, outcome, detail }) => [
+        at,
+        user ? `${by} ${user}` : by,
+        action,
+        target,
+        outcome,
+        detail.split("\n")[0]!,
+      ]);
+      process.stdout.write(`${columns([["AT", "BY", "ACTION", "TARGET", "OUTCOME", "DETAIL"], ...rows])}\n`);
+    });
+}

@@ -1,0 +1,29 @@
+// Which backend of a running machine a command means.
+
+import type { AdminClient } from "../admin/client.ts";
+import { GuidewayError } from "../errors.ts";
+
+/** @throws GuidewayError UNKNOWN, or AMBIGUOUS when several pools have a backend of the name */
+export async function findBackend(
+  client: AdminClient,
+  name: string,
+): Promise<{ pool: string; backend: string }> {
+  const { pools } = await client.status();
+  const all = pools.flatMap((pool) => pool.backends.map((each) => ({ pool: pool.name, backend: each.name })));
+  const found = all.filter(({ pool, backend }) => backend === name || `${pool}/${backend}` === name);
+  if (found.length === 1) return found[0]!;
+  const list = (backends: typeof all) => backends.map(({ pool, backend }) => `${pool}/${backend}`).join(", ");
+  if (found.length > 1) {
+    throw new GuidewayError(
+      "AMBIGUOUS",
+      `${JSON.stringify(name)} may be ${list(found)}: name the pool, too`,
+      {
+        exitCode: 2,
+      },
+    );
+  }
+  const known = all.length > 20 ? "guideway status lists them" : `there are ${list(all) || "none"}`;
+  throw new GuidewayError("UNKNOWN", `there is no backend ${JSON.stringify(name)}; ${known}`, {
+    exitCode: 2,
+  });
+}

@@ -1,0 +1,133 @@
+// Which backends get packets: what health checks found and what operators asked for, made into states of the directory.
+//
+//   checked   asked for   state      gets
+//   up        active      active     new flows and its own
+//   up        draining    draining   its own flows
+//   down      —           dead       nothing: its flows go elsewhere
+//   —         dead        dead       the same
+//
+// A pool all of whose backends are down has none that is usable, unless it says `whenEmpty: open`: then all count as up.
+
+import type { BackendState } from "../dataplane/backend-records.ts";
+import type { BackendChange, Directory } from "../dataplane/directory.ts";
+import type { Logger } from "../log.ts";
+
+export interface AvailabilityOptions {
+  directory: Directory;
+  /** What the health checks say of a backend. */
+  isUp: (pool: string, backend: string) => boolean;
+  log: Logger;
+  /** Called after states changed. */
+  onChange: () => void;
+}
+
+export class Availability {
+  readonly #options: AvailabilityOptions;
+  /** What operators asked for, by pool and name, where it is not active. */
+  readonly #asked = new Map<string, BackendState>();
+  /** Pools that are open because nothing in them is up. */
+  readonly #open = new Set<string>();
+
+  constructor(options: AvailabilityOptions) {
+    this.#options = options;
+  }
+
+  /** What operators asked for. */
+  asked(pool: string, name: string): BackendState {
+    return this.#asked.get(keyOf(pool, name)) ?? "active";
+  }
+
+  /** Whether all backends of the pool are down, and get packets nevertheless. */
+  isOpen(pool: string): boolean {
+    return this.#open.has(pool);
+  }
+
+  /** Whether some backend of the pool takes new flows. */
+  isUsable(pool: string): boolean {
+    return this.#options.directory
+      .backendsOf(pool)
+      .some(({ state, weight }) => state === "active" && weight > 0);
+  }
+
+  /**
+   * Drains a backend, takes it out or back in. It stays so until somebody asks for something else.
+   * @throws GuidewayError UNKNOWN, or TABLE_HEAP and nothing is changed then
+   */
+  ask(pool: string, name: string, state: BackendState): void {
+    const { directory } = this.#options;
+    directory.backend(pool, name);
+    const key = keyOf(pool, name);
+    const before = this.asked(pool, name);
+    const set = (value: BackendState) =>
+      value === "active" ? this.#asked.delete(key) : this.#asked.set(key, value);
+    set(state);
+    try {
+      this.refresh([pool]);
+    } catch (error) {
+      set(before);
+      throw error;
+    }
+  }
+
+  /** Forgets what was asked for backends that are not there any more. */
+  prune(): void {
+    const { directory } = this.#options;
+    const known = directory.poolNames.flatMap((pool) =>
+      directory.backendsOf(pool).map(({ config }) => keyOf(pool, config.name)),
+    );
+    const there = new Set(known);
+    for (const key of this.#asked.keys()) if (!there.has(key)) this.#asked.delete(key);
+  }
+
+  /** The state that a backend should have, were it in its pool now. */
+  stateOf(pool: string, name: string): BackendState {
+    const asked = this.asked(pool, name);
+    if (asked === "dead") return "dead";
+    return this.isOpen(pool) || this.#options.isUp(pool, name) ? asked : "dead";
+  }
+
+  /**
+   * Brings the states of pools up to date, with one new table for each that changes.
+   * @throws GuidewayError TABLE_HEAP; nothing is changed then
+   */
+  refresh(pools: readonly string[] = this.#options.directory.poolNames): void {
+    const { directory, log, onChange } = this.#options;
+    const changes = pools.flatMap((pool) => this.#changesOf(pool));
+    if (changes.length === 0) return;
+    directory.update(changes);
+    for (const { id, state } of changes) {
+      const { pool, config } = directory.backends[id]!;
+      log.info({ pool, backend: config.name, state }, "backend state");
+    }
+    onChange();
+  }
+
+  #changesOf(pool: string): BackendChange[] {
+    const { directory } = this.#options;
+    const backends = directory.backendsOf(pool);
+    this.#openOrClose(pool);
+    return backends.flatMap(({ id, config, state: before }) => {
+      const state = this.stateOf(pool, config.name);
+      return state === before ? [] : [{ id, state }];
+    });
+  }
+
+  #openOrClose(pool: string): void {
+    const { directory, isUp, log } = this.#options;
+    const backends = directory.backendsOf(pool);
+    const allDown = backends.length > 0 && backends.every(({ config }) => !isUp(pool, config.name));
+    const open = allDown && directory.pool(pool).whenEmpty === "open";
+    if (open === this.isOpen(pool)) return;
+    if (open) {
+      this.#open.add(pool);
+      log.warn({ pool }, "all backends are down: all of them get packets (whenEmpty: open)");
+    } else {
+      this.#open.delete(pool);
+      log.info({ pool }, "a backend is up again: those that are down get nothing");
+    }
+  }
+}
+
+function keyOf(pool: string, name: string): string {
+  return `${pool}\n${name}`;
+}

@@ -1,0 +1,243 @@
+// Changes to a running machine, one at a time, whoever asks for them.
+//
+//   parse ─▶ compare ─▶ plan ─▶ apply ─▶ verify ─▶ keep
+//     │         │         │        │        └ the forwarder is not well: the configuration before is applied again
+//     │         │         │        └ no room: nothing was changed
+//     │         │         └ more would move than change.maxMoved allows, and it is not forced
+//     │         └ some of it takes a restart
+//     └ errors
+//
+// Every way ends with an entry of the audit log. A refusal changes nothing.
+
+import { loadConfig, parseConfig } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
+import { GuidewayError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import { FlowSample } from "../plan/flow-sample.ts";
+import { type Plan, planChange, type VipPlan } from "../plan/plan.ts";
+import type { StateOf } from "../plan/tables.ts";
+import { takeWeights } from "../plan/weights.ts";
+import type { History, Origin } from "./history.ts";
+
+/** A configuration as it was written. */
+export interface Document {
+  text: string;
+  /** What messages call it. */
+  file: string;
+}
+
+export interface ReloadRequest {
+  file: string;
+  /** Without it the file is read. */
+  text?: string | undefined;
+  /** Whether more may move than change.maxMoved allows. */
+  force?: boolean;
+}
+
+export interface Reloaded {
+  outcome: "applied" | "unchanged";
+  generation: number;
+  warnings: string[];
+  /** What moved, by VIP: parts of the slots, 0 to 1. */
+  vips: Pick<VipPlan, "name" | "change" | "slotsMoved">[];
+}
+
+export interface ConfigurationStatus {
+  file: string;
+  /** Counts the configurations that were in force since the start, from 1. */
+  generation: number;
+  appliedAt: string;
+  /** Why the last change was refused; undefined when it was not. */
+  refused: { at: string; file: string; code: string; message: string } | undefined;
+}
+
+export interface ChangesOptions {
+  config: Config;
+  document: Document;
+  /** Puts a configuration in force. Rejects when it cannot be, and nothing was changed. */
+  apply: (config: Config) => Promise<void>;
+  /** Why the forwarder is not well with what is in force; empty when it is. */
+  verify: () => Promise<string[]>;
+  /** States and weights of the backends now. */
+  states: StateOf;
+  weightOf: (pool: string, backend: string) => number | undefined;
+  history: History;
+  log: Logger;
+}
+
+export class Changes {
+  readonly #options: ChangesOptions;
+  #config: Config;
+  #document: Document;
+  #status: ConfigurationStatus;
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ChangesOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#document = options.document;
+    this.#status = {
+      file: options.document.file,
+      generation: 1,
+      appliedAt: new Date().toISOString(),
+      refused: undefined,
+    };
+  }
+
+  /** The text in force. */
+  get document(): Document {
+    return this.#document;
+  }
+
+  get status(): ConfigurationStatus {
+    return this.#status;
+  }
+
+  /** The configuration that came with the start has proven itself. */
+  started(origin: Origin): void {
+    const { history } = this.#options;
+    history.keep(this.#document.text);
+    history.note({
+      ...origin,
+      action: "start",
+      target: this.#document.file,
+      outcome: "applied",
+      detail: "generation 1",
+    });
+  }
+
+  /**
+   * Runs a change after those before it, and notes how it ended.
+   * @param change returns what the audit log says of it
+   */
+  one<T>(
+    origin: Origin,
+    action: string,
+    target: string,
+    change: () => Promise<{ result: T; detail: string; outcome?: "applied" | "unchanged" }>,
+  ): Promise<T> {
+    const { history } = this.#options;
+    const entry = { ...origin, action, target };
+    const run = async () => {
+      try {
+        const { result, detail, outcome = "applied" } = await change();
+        history.note({ ...entry, outcome, detail });
+        return result;
+      } catch (error) {
+        const rolledBack = error instanceof GuidewayError && error.code === "ROLLED_BACK";
+        const detail = (error as Error).message;
+        history.note({ ...entry, outcome: rolledBack ? "rolled back" : "refused", detail });
+        throw error;
+      }
+    };
+    const done = this.#queue.then(run);
+    this.#queue = done.catch(() => {});
+    return done;
+  }
+
+  /**
+   * Replaces the configuration.
+   * @throws ConfigError; GuidewayError RESTART_NEEDED, MAX_MOVED, CAPACITY or TABLE_HEAP, and nothing was changed;
+   * ROLLED_BACK
+   */
+  reload(request: ReloadRequest, origin: Origin): Promise<Reloaded> {
+    const { log } = this.#options;
+    const { file } = request;
+    return this.one(origin, "reload", file, async () => {
+      try {
+        const result = await this.#reload(request);
+        this.#status = { ...this.#status, refused: undefined };
+        const { outcome, generation } = result;
+        const moved = result.vips.filter(({ change }) => change !== "same");
+        const detail =
+          outcome === "applied" ? `generation ${generation}: ${summary(moved)}` : "no difference";
+        log.info({ file, generation, outcome }, "configuration reloaded");
+        return { result, detail, outcome };
+      } catch (error) {
+        const { message } = error as Error;
+        const code = error instanceof GuidewayError ? error.code : "INTERNAL";
+        const refused = { at: new Date().toISOString(), file, code, message };
+        this.#status = { ...this.#status, refused };
+        log.error({ file, code, reason: message }, "configuration refused; the one before stays");
+        throw error;
+      }
+    });
+  }
+
+  async #reload({ file, text, force = false }: ReloadRequest): Promise<Reloaded> {
+    const { apply, verify, history } = this.#options;
+    const loaded = text === undefined ? loadConfig(file) : parseConfig(text, file);
+    const { config, warnings } = loaded;
+    const document = { text: loaded.text, file };
+    const plan = this.#plan(config);
+    const answer = {
+      warnings: warnings.map(({ path, message }) => `${path}: ${message}`),
+      vips: plan.vips.map(({ name, change, slotsMoved }) => ({ name, change, slotsMoved })),
+    };
+    if (plan.changes.length === 0) {
+      this.#document = document;
+      return { outcome: "unchanged", generation: this.#status.generation, ...answer };
+    }
+    this.#refuse(plan, force);
+    const before = this.#config;
+    await apply(config);
+    const problems = await verify();
+    if (problems.length > 0) {
+      await apply(before);
+      throw new GuidewayError(
+        "ROLLED_BACK",
+        `${file}: with this configuration the forwarder failed its self-test (${problems.join("; ")}): ` +
+          "the one before is in force again",
+      );
+    }
+    this.#config = config;
+    this.#document = document;
+    const { generation } = this.#status;
+    this.#status = {
+      file,
+      generation: generation + 1,
+      appliedAt: new Date().toISOString(),
+      refused: undefined,
+    };
+    history.keep(document.text);
+    return { outcome: "applied", generation: generation + 1, ...answer };
+  }
+
+  /** What a configuration would change of the lookup tables. */
+  #plan(config: Config): Plan {
+    const { states, weightOf } = this.#options;
+    const [before, after] = [structuredClone(this.#config), structuredClone(config)];
+    takeWeights(before, after, weightOf);
+    return planChange(before, after, { states, flows: new FlowSample(before, after, "none") });
+  }
+
+  #refuse({ restart, vips }: Plan, force: boolean): void {
+    if (restart.length > 0) {
+      const keys = restart.map(({ path }) => path).join(", ");
+      throw new GuidewayError(
+        "RESTART_NEEDED",
+        `a running machine cannot change ${keys}: restart it, or take these changes out`,
+      );
+    }
+    const { maxMoved } = this.#config.change;
+    const above = vips.filter(({ slotsMoved }) => slotsMoved > maxMoved);
+    if (force || above.length === 0) return;
+    throw new GuidewayError(
+      "MAX_MOVED",
+      `more would move than change.maxMoved (${percent(maxMoved)}) allows: ${summary(above)}; ` +
+        "look at it with plan, and force it if it is right",
+    );
+  }
+}
+
+function percent(part: number): string {
+  return `${(part * 100).toFixed(1)}%`;
+}
+
+function summary(vips: readonly Pick<VipPlan, "name" | "change" | "slotsMoved">[]): string {
+  if (vips.length === 0) return "no VIP moves";
+  const shown = vips
+    .slice(0, 5)
+    .map(({ name, change, slotsMoved }) => `${name} ${change} (${percent(slotsMoved)} moved)`);
+  return shown.join(", ") + (vips.length > shown.length ? ` and ${vips.length - shown.length} more` : "");
+}

@@ -1,0 +1,342 @@
+// The controller of a Maglev machine (NSDI 2016, §2.2): it knows whether its forwarder works and which backends are alive, has
+// the VIPs announced only while both hold, and changes what is in force without a lost packet.
+//
+//   start   machine → health checks → announcement
+//   stop    announcement withdrawn → drain → health checks end → machine
+//
+//   source of change     what follows
+//   health checks        availability → tables are swapped → announcement
+//   forwarder's health   announcement
+//   reload, commands     changes → machine, health checks, availability → announcement
+
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type Announcement,
+  type Announcer,
+  type AnnouncerStatus,
+  announcementOf,
+} from "../announce/announcer.ts";
+import { createAnnouncer } from "../announce/create.ts";
+import type { Config } from "../config/schema.ts";
+import type { FrameAudit } from "../dataplane/audit.ts";
+import type { BackendState } from "../dataplane/backend-records.ts";
+import type { Engine } from "../dataplane/engine.ts";
+import { GuidewayError } from "../errors.ts";
+import { HealthMonitor, type HealthStatus, type HealthTotals } from "../health/monitor.ts";
+import type { HealthTarget } from "../health/target.ts";
+import { healthTargets } from "../health/targets.ts";
+import type { XdpPorts } from "../io/xdp.ts";
+import type { Logger } from "../log.ts";
+import { Availability } from "./availability.ts";
+import { Changes, type ConfigurationStatus, type Document, type Reloaded } from "./changes.ts";
+import type { ForwarderHealth } from "./forwarder/forwarder-health.ts";
+import { type AuditEntry, History, type HistoryStatus, type Origin } from "./history.ts";
+import { Machine } from "./machine.ts";
+import { type Overview, overviewOf } from "./overview.ts";
+import type { Health, Readiness } from "./readiness.ts";
+import type { TableStatus } from "./status.ts";
+
+/** How long new backends may take to answer their first check before they are put in force as they are. */
+const FIRST_CHECK_MS = 2000;
+const STEP_MS = 20;
+
+export interface ControllerOptions {
+  log: Logger;
+  /** Called around a reload, for whoever must know that one is under way. */
+  around?: <T>(change: () => Promise<T>) => Promise<T>;
+  /** Takes over what a configuration says of the admin API. @throws when it cannot; the old one stays */
+  admin?: (config: Config["admin"]) => void;
+}
+
+export class Controller {
+  readonly machine: Machine;
+  readonly availability: Availability;
+  readonly changes: Changes;
+  readonly history: History;
+  readonly checks: HealthMonitor;
+  readonly #options: ControllerOptions;
+  readonly #log: Logger;
+  readonly #announcer: Announcer;
+  #stopping = false;
+
+  /**
+   * Opens everything; nothing flows yet.
+   * @throws what Machine throws
+   */
+  constructor(config: Config, document: Document, options: ControllerOptions) {
+    const { log } = options;
+    this.#options = options;
+    this.#log = log;
+    // First, while this process is small: it has a guard of its own.
+    this.#announcer = createAnnouncer(config, log);
+    this.machine = new Machine(config, log);
+    const { directory } = this.machine.engine;
+    this.history = new History(config.change.state, log);
+    this.checks = new HealthMonitor({
+      log,
+      onChange: (changes) => this.#onHealth(changes.map(({ pool }) => pool)),
+    });
+    this.availability = new Availability({
+      directory,
+      isUp: (pool, backend) => this.#isUp(pool, backend),
+      log,
+      onChange: () => this.#announce(),
+    });
+    this.machine.forwarder.onChange(() => this.#announce());
+    this.changes = new Changes({
+      config,
+      document,
+      apply: (next) => this.#apply(next),
+      verify: () => this.machine.forwarder.verify(),
+      states: (pool, backend) => this.#backend(pool, backend)?.state ?? "active",
+      weightOf: (pool, backend) => this.#backend(pool, backend)?.weight,
+      history: this.history,
+      log,
+    });
+  }
+
+  get config(): Config {
+    return this.machine.config;
+  }
+
+  async start(origin: Origin = { by: "start" }): Promise<void> {
+    this.checks.apply(this.#targets(this.config));
+    await this.machine.start();
+    this.availability.refresh();
+    this.changes.started(origin);
+    this.#announce();
+  }
+
+  /** Rejects when a worker fails, which is a defect. */
+  failure(): Promise<never> {
+    return this.machine.failure();
+  }
+
+  /** Routers learn first; what is on its way to here is forwarded still. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const announced = this.#announcer.status().announced.length > 0;
+    this.#announcer.want([]);
+    await this.#announcer.settled();
+    if (announced) await sleep(this.config.announce?.drain ?? 0);
+    await this.#announcer.stop();
+    await this.checks.stop();
+    await this.machine.stop();
+    await this.history.settled();
+  }
+
+  // ── Changes ────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Drains a backend, which keeps its flows and gets no new ones; takes it out, and its flows go elsewhere; or back in.
+   * @throws GuidewayError UNKNOWN or TABLE_HEAP
+   */
+  setBackendState(pool: string, backend: string, state: BackendState, origin: Origin): Promise<void> {
+    const action = { draining: "drain", active: "undrain", dead: "take out" }[state];
+    return this.changes.one(origin, action, `${pool}/${backend}`, async () => {
+      const before = this.availability.asked(pool, backend);
+      this.availability.ask(pool, backend, state);
+      return {
+        result: undefined,
+        outcome: before === state ? "unchanged" : "applied",
+        detail: `${this.#active(pool, backend)} active flows`,
+      };
+    });
+  }
+
+  /** Sets a backend's weight until the configuration says another. @throws GuidewayError UNKNOWN or TABLE_HEAP */
+  setWeight(pool: string, backend: string, weight: number, origin: Origin): Promise<void> {
+    return this.changes.one(origin, "weight", `${pool}/${backend}`, async () => {
+      const { directory } = this.machine.engine;
+      const { id, weight: before } = directory.backend(pool, backend);
+      directory.update([{ id, weight }]);
+      this.#announce();
+      return {
+        result: undefined,
+        outcome: before === weight ? "unchanged" : "applied",
+        detail: `from ${before} to ${weight}`,
+      };
+    });
+  }
+
+  #active(pool: string, name: string): number {
+    const { directory, statistics } = this.machine.engine;
+    return statistics.backend(directory.backend(pool, name).id).activeFlows;
+  }
+
+  #backend(pool: string, name: string) {
+    const { directory } = this.machine.engine;
+    return directory.backendsOf(pool).find(({ config }) => config.name === name);
+  }
+
+  /** Puts a configuration in force: see Changes. */
+  async #apply(next: Config): Promise<void> {
+    const before = this.config;
+    this.#refuseTunnels(next);
+    this.#options.admin?.(next.admin);
+    // Both: what is there is checked on, and what comes is checked before it gets packets.
+    this.checks.apply(merged(this.#targets(before), this.#targets(next)));
+    try {
+      await this.#firstChecks(this.#targets(next));
+      await this.machine.apply(next, (pool, backend) => this.availability.stateOf(pool, backend));
+    } catch (error) {
+      this.checks.apply(this.#targets(before));
+      this.#options.admin?.(before.admin);
+      throw error;
+    }
+    this.checks.apply(this.#targets(next));
+    this.availability.prune();
+    this.availability.refresh();
+    this.#announce();
+  }
+
+  /** @throws GuidewayError RESTART_NEEDED when checks are to go through tunnels and the link for them is not there */
+  #refuseTunnels({ pools }: Config): void {
+    const [pool] = Object.entries(pools).find(([, { health }]) => health?.via === "tunnel") ?? [];
+    if (pool === undefined || this.machine.probes) return;
+    throw new GuidewayError(
+      "RESTART_NEEDED",
+      `pools.${pool}.health.via: a machine that was started without "via: tunnel" checks cannot begin them: restart it`,
+    );
+  }
+
+  /** What is checked. A backend that is not in force yet can only be checked directly. */
+  #targets(config: Config): HealthTarget[] {
+    const { probes } = this.machine;
+    return healthTargets(config, (pool, { name }, vip) => probes?.endOf(pool, name, vip));
+  }
+
+  /** Waits until every backend was checked once, if that does not take long. */
+  async #firstChecks(targets: readonly HealthTarget[]): Promise<void> {
+    const unknown = () =>
+      targets.some(({ pool, backend }) => this.checks.status(pool, backend)?.state === "unknown");
+    for (let waitedMs = 0; waitedMs < FIRST_CHECK_MS && unknown(); waitedMs += STEP_MS) await sleep(STEP_MS);
+  }
+
+  // ── Health and announcement ────────────────────────────────────────────────────────────────────
+
+  /** Without a check, and before the first one has an answer that counts, a backend is up. */
+  #isUp(pool: string, backend: string): boolean {
+    return this.checks.status(pool, backend)?.state !== "down";
+  }
+
+  #onHealth(pools: string[]): void {
+    const { directory } = this.machine.engine;
+    try {
+      this.availability.refresh([...new Set(pools)].filter((pool) => directory.poolNames.includes(pool)));
+    } catch (error) {
+      this.#log.error(
+        { err: error },
+        "health changes could not be put in force; tried again with the next one",
+      );
+    }
+  }
+
+  /** Addresses of VIPs that this machine can serve now. An address that several VIPs share needs one that is usable. */
+  #servable(): Announcement[] {
+    if (this.#stopping || !this.machine.attached || !this.machine.forwarder.status().healthy) return [];
+    const usable = this.config.vips.filter(({ pool }) => this.availability.isUsable(pool));
+    return [...new Set(usable.map(({ address }) => address))].map(announcementOf);
+  }
+
+  #announce(): void {
+    if (!this.#stopping) this.#announcer.want(this.#servable());
+  }
+
+  // ── What the admin API asks ────────────────────────────────────────────────────────────────────
+
+  get engine(): Engine {
+    return this.machine.engine;
+  }
+
+  get forwarder(): ForwarderHealth {
+    return this.machine.forwarder;
+  }
+
+  get ports(): XdpPorts {
+    return this.machine.ports;
+  }
+
+  get startedAt(): Date {
+    return this.machine.startedAt;
+  }
+
+  announcement(): AnnouncerStatus {
+    return this.#announcer.status();
+  }
+
+  configuration(): ConfigurationStatus {
+    return this.changes.status;
+  }
+
+  historyStatus(): HistoryStatus {
+    return this.history.status();
+  }
+
+  checkTotals(): HealthTotals {
+    return this.checks.totals();
+  }
+
+  checkOf(pool: string, backend: string): HealthStatus | undefined {
+    return this.checks.status(pool, backend);
+  }
+
+  status(): Overview {
+    return overviewOf(this);
+  }
+
+  /** @throws GuidewayError UNKNOWN when there is no such pool */
+  table(pool: string): TableStatus {
+    return this.machine.table(pool);
+  }
+
+  auditFrames(): FrameAudit {
+    return this.machine.auditFrames();
+  }
+
+  /** Whether the workers' loops turn. */
+  health(): Health {
+    return this.machine.health();
+  }
+
+  /** The configuration in force, as it was written. */
+  get running(): Document & { generation: number } {
+    return { ...this.changes.document, generation: this.changes.status.generation };
+  }
+
+  /** Whether packets for VIPs are forwarded. */
+  readiness(): Readiness {
+    const { ready, reasons } = this.machine.readiness();
+    const forwarder = this.machine.forwarder.status();
+    return forwarder.healthy
+      ? { ready, reasons }
+      : { ready: false, reasons: [...reasons, ...forwarder.reasons] };
+  }
+
+  /**
+   * Replaces the configuration; without a text by what is in the file now.
+   * @throws ConfigError, and what Changes.reload throws
+   */
+  reload(
+    {
+      text,
+      file,
+      force = false,
+    }: { text?: string | undefined; file?: string | undefined; force?: boolean | undefined },
+    origin: Origin,
+  ): Promise<Reloaded> {
+    const name = file ?? this.changes.document.file;
+    const { around = (change) => change() } = this.#options;
+    return around(() => this.changes.reload({ file: name, text, force }, origin));
+  }
+
+  audit(limit: number): AuditEntry[] {
+    return this.history.entries(limit);
+  }
+}
+
+/** Targets of both; where both check a backend, as the second does. */
+function merged(before: readonly HealthTarget[], next: readonly HealthTarget[]): HealthTarget[] {
+  const key = ({ pool, backend }: HealthTarget) => `${pool}\n${backend}`;
+  return [...new Map([...before, ...next].map((target) => [key(target), target])).values()];
+}
