@@ -102,6 +102,8 @@ export class Controller {
   async start(origin: Origin = { by: "start" }): Promise<void> {
     this.checks.apply(this.#targets(this.config));
     await this.machine.start();
+    const problems = await this.machine.forwarder.verify();
+    if (problems.length > 0) this.#log.error({ problems }, "the forwarder fails its self-test");
     this.availability.refresh();
     this.changes.started(origin);
     this.#announce();

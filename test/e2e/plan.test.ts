@@ -48,7 +48,11 @@ suite("plan --live", { skip: skipReason(), timeout: 60_000 }, () => {
   function plan(names: string[], ...args: string[]) {
     const { backends } = poolOf(lab);
     const pools = { web: { backends: backends.filter(({ name }) => names.includes(name)) } };
-    const config = { ...configOf(lab, { pools }), admin: { socket: balancer.socket } };
+    const config = {
+      ...configOf(lab, { pools }),
+      admin: { socket: balancer.socket },
+      change: { state: join(balancer.folder, "state") },
+    };
     const file = join(balancer.folder, "next.yaml");
     writeFileSync(file, stringify(config));
     return guideway(["plan", "--live", "--socket", balancer.socket, file, ...args]);
