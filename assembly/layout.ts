@@ -263,6 +263,8 @@ export const WORKER_FREE_COUNT: u32 = LINE + 8;
 export const WORKER_IN_HAND: u32 = LINE + 12;
 /** Bit per worker that was handed packets in the last pass and may have to be woken. */
 export const WORKER_WAKE: u32 = LINE + 16;
+/** 1 when a stopping worker has emptied its rings, and will hand nothing over any more. */
+export const WORKER_DRAINED: u32 = LINE + 20;
 /** Lines 2 and 3. Writer: controller. Address of the hand-off ring to each worker, 0 for itself. */
 export const WORKER_HANDOFF: u32 = LINE * 2;
 /** Line of its own. Writer: whoever wakes the worker, by adding 1; what a parked worker without sockets waits on. */

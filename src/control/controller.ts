@@ -100,10 +100,14 @@ export class Controller {
   }
 
   async start(origin: Origin = { by: "start" }): Promise<void> {
-    this.checks.apply(this.#targets(this.config));
+    const targets = () => this.#targets(this.config);
+    // Those that go through the data plane would fail before it works.
+    this.checks.apply(targets().filter(({ localPort }) => localPort === undefined));
     await this.machine.start();
     const problems = await this.machine.forwarder.verify();
     if (problems.length > 0) this.#log.error({ problems }, "the forwarder fails its self-test");
+    this.checks.apply(targets());
+    await this.#firstChecks(targets());
     this.availability.refresh();
     this.changes.started(origin);
     this.#announce();

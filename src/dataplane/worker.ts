@@ -3,7 +3,7 @@
 //   state     enters when                      leaves when
 //   running   started, woken                   idle for spinUs, and every frame is back
 //   parked    shows "offline"; sleeps          a packet, a wake, or the time is up
-//   draining  the stop word is set             its rings are empty, or DRAIN_MS have passed
+//   draining  the stop word is set             all workers' rings are empty, or DRAIN_MS have passed
 //   done      reported                         —
 //
 // Loop and sleep are here; every decision about a packet is in assembly/.
@@ -30,6 +30,7 @@ export default function work(task: WorkerTask): WorkerReport {
   const kernel = timed(host);
   const exports = instantiate(task.module, task.memory, kernel);
   exports.attach(task.worker);
+  Atomics.store(words, (blockOf(words, task.worker) + L.WORKER_DRAINED) / 4, 0);
   const wakeWord = (blockOf(words, task.worker) + L.WORKER_WAKE) / 4;
   let traps = 0;
   let naps = 0;
@@ -71,19 +72,35 @@ export default function work(task: WorkerTask): WorkerReport {
     }
     before = performance.now();
   }
-  const drained = drain(round, exports.settle, parking);
+  const drained = drain(round, exports.settle, parking, { words, worker: task.worker });
   exports.park();
   return { worker: task.worker, drained, traps, ...(trap && { trap }) };
 }
 
-/** Lets the rings run empty. */
-function drain(round: () => number, settle: () => number, parking: Parking): boolean {
+/**
+ * Lets the rings run empty: first this worker's own, then what others have handed to it before theirs were.
+ * @returns whether nothing was left
+ */
+function drain(
+  round: () => number,
+  settle: () => number,
+  parking: Parking,
+  { words, worker }: { words: Uint32Array; worker: number },
+): boolean {
   const until = performance.now() + DRAIN_MS;
+  const wordOf = (worker: number) => (blockOf(words, worker) + L.WORKER_DRAINED) / 4;
+  const all = Array.from({ length: words[L.HEADER_WORKER_COUNT / 4]! }, (_, worker) => wordOf(worker));
+  const isEmpty = () => round() === 0 && settle() !== 0;
+  let empty = false;
   while (performance.now() < until) {
-    if (round() === 0 && settle() !== 0) return true;
+    empty = isEmpty();
+    if (empty) {
+      Atomics.store(words, wordOf(worker), 1);
+      if (all.every((word) => Atomics.load(words, word) === 1) && isEmpty()) return true;
+    }
     parking.wait(NAP_US);
   }
-  return false;
+  return empty;
 }
 
 function blockOf(words: Uint32Array, worker: number): number {
