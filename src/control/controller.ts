@@ -1,13 +1,14 @@
 // The controller of a Maglev machine (NSDI 2016, §2.2): it knows whether its forwarder works and which backends are alive, has
 // the VIPs announced only while both hold, and changes what is in force without a lost packet.
 //
-//   start   machine → health checks → announcement
-//   stop    announcement withdrawn → drain → health checks end → machine
+//   start   health checks → machine → first answers → announcement
+//   stop    announcement withdrawn → drain → the change that is under way → health checks end → machine
 //
 //   source of change     what follows
 //   health checks        availability → tables are swapped → announcement
 //   forwarder's health   announcement
-//   reload, commands     changes → machine, health checks, availability → announcement
+//   commands             changes → availability or weights → announcement
+//   reload               changes → VIPs that leave are withdrawn → machine, health checks, availability → announcement
 
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -39,6 +40,8 @@ import type { TableStatus } from "./status.ts";
 /** How long new backends may take to answer their first check before they are put in force as they are. */
 const FIRST_CHECK_MS = 2000;
 const STEP_MS = 20;
+/** Until health changes for which there was no room are tried again. */
+const RETRY_MS = 1000;
 
 export interface ControllerOptions {
   log: Logger;
@@ -57,7 +60,13 @@ export class Controller {
   readonly #options: ControllerOptions;
   readonly #log: Logger;
   readonly #announcer: Announcer;
-  #stopping = false;
+  /** What the machine was started with. */
+  readonly #file: string;
+  /** From the end of the start to the beginning of the stop. */
+  #serving = false;
+  /** Addresses that are about to leave the configuration. */
+  #leaving: ReadonlySet<string> = new Set();
+  #retry: NodeJS.Timeout | undefined;
 
   /**
    * Opens everything; nothing flows yet.
@@ -67,6 +76,7 @@ export class Controller {
     const { log } = options;
     this.#options = options;
     this.#log = log;
+    this.#file = document.file;
     // First, while this process is small: it has a guard of its own.
     this.#announcer = createAnnouncer(config, log);
     this.machine = new Machine(config, log);
@@ -74,7 +84,7 @@ export class Controller {
     this.history = new History(config.change.state, log);
     this.checks = new HealthMonitor({
       log,
-      onChange: (changes) => this.#onHealth(changes.map(({ pool }) => pool)),
+      onChange: (changes) => this.#refresh(changes.map(({ pool }) => pool)),
     });
     this.availability = new Availability({
       directory,
@@ -87,6 +97,7 @@ export class Controller {
       config,
       document,
       apply: (next) => this.#apply(next),
+      readFiles: ({ admin }) => options.admin?.(admin),
       verify: () => this.machine.forwarder.verify(),
       states: (pool, backend) => this.#backend(pool, backend)?.state ?? "active",
       weightOf: (pool, backend) => this.#backend(pool, backend)?.weight,
@@ -99,14 +110,21 @@ export class Controller {
     return this.machine.config;
   }
 
-  async start(origin: Origin = { by: "start" }): Promise<void> {
-    this.checks.apply(this.#targets(this.config));
-    await this.machine.start();
-    const problems = await this.machine.forwarder.verify();
-    if (problems.length > 0) this.#log.error({ problems }, "the forwarder fails its self-test");
-    this.availability.refresh();
-    this.changes.started(origin);
-    this.#announce();
+  /** Changes that are asked for meanwhile wait. */
+  start(origin: Origin = { by: "start" }): Promise<void> {
+    return this.changes.start(origin, async () => {
+      const targets = this.#targets(this.config);
+      this.checks.apply(targets);
+      await this.machine.start();
+      const problems = await this.machine.forwarder.verify();
+      if (problems.length > 0) this.#log.error({ problems }, "the forwarder fails its self-test");
+      // Routers are told of no VIP all of whose backends are down.
+      await this.#firstChecks(targets);
+      this.#refresh();
+      this.#serving = true;
+      this.#announce();
+      return problems;
+    });
   }
 
   /** Rejects when a worker fails, which is a defect. */
@@ -116,15 +134,25 @@ export class Controller {
 
   /** Routers learn first; what is on its way to here is forwarded still. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    const announced = this.#announcer.status().announced.length > 0;
-    this.#announcer.want([]);
-    await this.#announcer.settled();
-    if (announced) await sleep(this.config.announce?.drain ?? 0);
+    this.#serving = false;
+    clearTimeout(this.#retry);
+    const changes = this.changes.stop();
+    await this.#withdraw([]);
     await this.#announcer.stop();
+    await changes;
     await this.checks.stop();
     await this.machine.stop();
     await this.history.settled();
+  }
+
+  /** Leaves these announced alone, and waits until packets for the others have ceased. */
+  async #withdraw(staying: readonly Announcement[]): Promise<void> {
+    const prefixes = new Set(staying.map(({ prefix }) => prefix));
+    const announced = this.#announcer.status().announced.some(({ prefix }) => !prefixes.has(prefix));
+    this.#announcer.want(staying);
+    if (!announced) return;
+    await this.#announcer.settled();
+    await sleep(this.config.announce?.drain ?? 0);
   }
 
   // ── Changes ────────────────────────────────────────────────────────────────────────────────────
@@ -180,16 +208,44 @@ export class Controller {
     this.checks.apply(merged(this.#targets(before), this.#targets(next)));
     try {
       await this.#firstChecks(this.#targets(next));
-      await this.machine.apply(next, (pool, backend) => this.availability.stateOf(pool, backend));
+      await this.#letGo(next);
+      await this.#toMachine(next);
+      this.checks.apply(this.#targets(next));
     } catch (error) {
-      this.checks.apply(this.#targets(before));
-      this.#options.admin?.(before.admin);
+      await this.#putBack(before, error as Error);
       throw error;
+    } finally {
+      this.#leaving = new Set();
+      this.#refresh();
+      this.#announce();
     }
-    this.checks.apply(this.#targets(next));
     this.availability.prune();
-    this.availability.refresh();
-    this.#announce();
+  }
+
+  #toMachine(config: Config): Promise<unknown> {
+    return this.machine.apply(config, (pool, backend) => this.availability.stateOf(pool, backend));
+  }
+
+  /** Addresses that no VIP will have any more are withdrawn before their packets find nobody. */
+  async #letGo(next: Config): Promise<void> {
+    const staying = new Set(next.vips.map(({ address }) => address));
+    const all = this.config.vips.map(({ address }) => address);
+    this.#leaving = new Set(all.filter((address) => !staying.has(address)));
+    if (this.#serving && this.#leaving.size > 0) await this.#withdraw(this.#servable());
+  }
+
+  /** After a failure. @throws GuidewayError ROLLBACK_FAILED when the machine stays with the new configuration */
+  async #putBack(before: Config, failure: Error): Promise<void> {
+    // The machine may have taken it over, and something after that failed.
+    if (this.config !== before) {
+      await this.#toMachine(before).catch((cause: Error) => {
+        throw new GuidewayError("ROLLBACK_FAILED", `${failure.message}; and back: ${cause.message}`, {
+          cause,
+        });
+      });
+    }
+    this.checks.apply(this.#targets(before));
+    this.#options.admin?.(before.admin);
   }
 
   /** @throws GuidewayError RESTART_NEEDED when checks are to go through tunnels and the link for them is not there */
@@ -222,27 +278,29 @@ export class Controller {
     return this.checks.status(pool, backend)?.state !== "down";
   }
 
-  #onHealth(pools: string[]): void {
-    const { directory } = this.machine.engine;
+  /** Puts in force what is known of backends. What finds no room is tried again soon. */
+  #refresh(pools: readonly string[] = this.machine.engine.directory.poolNames): void {
+    const { poolNames } = this.machine.engine.directory;
     try {
-      this.availability.refresh([...new Set(pools)].filter((pool) => directory.poolNames.includes(pool)));
+      this.availability.refresh([...new Set(pools)].filter((pool) => poolNames.includes(pool)));
     } catch (error) {
-      this.#log.error(
-        { err: error },
-        "health changes could not be put in force; tried again with the next one",
-      );
+      this.#log.error({ err: error }, "health changes could not be put in force; tried again in a second");
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => this.#refresh(), RETRY_MS);
     }
   }
 
   /** Addresses of VIPs that this machine can serve now. An address that several VIPs share needs one that is usable. */
   #servable(): Announcement[] {
-    if (this.#stopping || !this.machine.attached || !this.machine.forwarder.status().healthy) return [];
-    const usable = this.config.vips.filter(({ pool }) => this.availability.isUsable(pool));
+    if (!this.machine.attached || !this.machine.forwarder.status().healthy) return [];
+    const usable = this.config.vips.filter(
+      ({ pool, address }) => this.availability.isUsable(pool) && !this.#leaving.has(address),
+    );
     return [...new Set(usable.map(({ address }) => address))].map(announcementOf);
   }
 
   #announce(): void {
-    if (!this.#stopping) this.#announcer.want(this.#servable());
+    if (this.#serving) this.#announcer.want(this.#servable());
   }
 
   // ── What the admin API asks ────────────────────────────────────────────────────────────────────
@@ -316,7 +374,7 @@ export class Controller {
   }
 
   /**
-   * Replaces the configuration; without a text by what is in the file now.
+   * Replaces the configuration; without a text by what is now in the file that the machine was started with.
    * @throws ConfigError, and what Changes.reload throws
    */
   reload(
@@ -327,7 +385,7 @@ export class Controller {
     }: { text?: string | undefined; file?: string | undefined; force?: boolean | undefined },
     origin: Origin,
   ): Promise<Reloaded> {
-    const name = file ?? this.changes.document.file;
+    const name = text === undefined ? this.#file : (file ?? this.#file);
     const { around = (change) => change() } = this.#options;
     return around(() => this.changes.reload({ file: name, text, force }, origin));
   }
