@@ -11,12 +11,7 @@
 //   reload               changes → VIPs that leave are withdrawn → machine, health checks, availability → announcement
 
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  type Announcement,
-  type Announcer,
-  type AnnouncerStatus,
-  announcementOf,
-} from "../announce/announcer.ts";
+import type { Announcer, AnnouncerStatus } from "../announce/announcer.ts";
 import { createAnnouncer } from "../announce/create.ts";
 import type { Config } from "../config/schema.ts";
 import type { FrameAudit } from "../dataplane/audit.ts";
@@ -28,6 +23,7 @@ import type { HealthTarget } from "../health/target.ts";
 import { healthTargets } from "../health/targets.ts";
 import type { XdpPorts } from "../io/xdp.ts";
 import type { Logger } from "../log.ts";
+import { AnnouncedVips } from "./announced-vips.ts";
 import { Availability } from "./availability.ts";
 import { Changes, type ConfigurationStatus, type Document, type Reloaded } from "./changes.ts";
 import type { ForwarderHealth } from "./forwarder/forwarder-health.ts";
@@ -60,12 +56,9 @@ export class Controller {
   readonly #options: ControllerOptions;
   readonly #log: Logger;
   readonly #announcer: Announcer;
+  readonly #vips: AnnouncedVips;
   /** What the machine was started with. */
   readonly #file: string;
-  /** From the end of the start to the beginning of the stop. */
-  #serving = false;
-  /** Addresses that are about to leave the configuration. */
-  #leaving: ReadonlySet<string> = new Set();
   #retry: NodeJS.Timeout | undefined;
 
   /**
@@ -90,9 +83,11 @@ export class Controller {
       directory,
       isUp: (pool, backend) => this.#isUp(pool, backend),
       log,
-      onChange: () => this.#announce(),
+      onChange: () => this.#vips.update(),
     });
-    this.machine.forwarder.onChange(() => this.#announce());
+    const { machine, availability } = this;
+    this.#vips = new AnnouncedVips({ announcer: this.#announcer, machine, availability });
+    this.machine.forwarder.onChange(() => this.#vips.update());
     this.changes = new Changes({
       config,
       document,
@@ -121,8 +116,7 @@ export class Controller {
       // Routers are told of no VIP all of whose backends are down.
       await this.#firstChecks(targets);
       this.#refresh();
-      this.#serving = true;
-      this.#announce();
+      this.#vips.begin();
       return problems;
     });
   }
@@ -134,25 +128,13 @@ export class Controller {
 
   /** Routers learn first; what is on its way to here is forwarded still. */
   async stop(): Promise<void> {
-    this.#serving = false;
-    clearTimeout(this.#retry);
     const changes = this.changes.stop();
-    await this.#withdraw([]);
-    await this.#announcer.stop();
+    await this.#vips.stop();
     await changes;
     await this.checks.stop();
+    clearTimeout(this.#retry);
     await this.machine.stop();
     await this.history.settled();
-  }
-
-  /** Leaves these announced alone, and waits until packets for the others have ceased. */
-  async #withdraw(staying: readonly Announcement[]): Promise<void> {
-    const prefixes = new Set(staying.map(({ prefix }) => prefix));
-    const announced = this.#announcer.status().announced.some(({ prefix }) => !prefixes.has(prefix));
-    this.#announcer.want(staying);
-    if (!announced) return;
-    await this.#announcer.settled();
-    await sleep(this.config.announce?.drain ?? 0);
   }
 
   // ── Changes ────────────────────────────────────────────────────────────────────────────────────
@@ -180,7 +162,7 @@ export class Controller {
       const { directory } = this.machine.engine;
       const { id, weight: before } = directory.backend(pool, backend);
       directory.update([{ id, weight }]);
-      this.#announce();
+      this.#vips.update();
       return {
         result: undefined,
         outcome: before === weight ? "unchanged" : "applied",
@@ -208,30 +190,21 @@ export class Controller {
     this.checks.apply(merged(this.#targets(before), this.#targets(next)));
     try {
       await this.#firstChecks(this.#targets(next));
-      await this.#letGo(next);
+      await this.#vips.leave(next);
       await this.#toMachine(next);
       this.checks.apply(this.#targets(next));
     } catch (error) {
       await this.#putBack(before, error as Error);
       throw error;
     } finally {
-      this.#leaving = new Set();
       this.#refresh();
-      this.#announce();
+      this.#vips.left();
     }
     this.availability.prune();
   }
 
   #toMachine(config: Config): Promise<unknown> {
     return this.machine.apply(config, (pool, backend) => this.availability.stateOf(pool, backend));
-  }
-
-  /** Addresses that no VIP will have any more are withdrawn before their packets find nobody. */
-  async #letGo(next: Config): Promise<void> {
-    const staying = new Set(next.vips.map(({ address }) => address));
-    const all = this.config.vips.map(({ address }) => address);
-    this.#leaving = new Set(all.filter((address) => !staying.has(address)));
-    if (this.#serving && this.#leaving.size > 0) await this.#withdraw(this.#servable());
   }
 
   /** After a failure. @throws GuidewayError ROLLBACK_FAILED when the machine stays with the new configuration */
@@ -271,7 +244,7 @@ export class Controller {
     for (let waitedMs = 0; waitedMs < FIRST_CHECK_MS && unknown(); waitedMs += STEP_MS) await sleep(STEP_MS);
   }
 
-  // ── Health and announcement ────────────────────────────────────────────────────────────────────
+  // ── Health ────────────────────────────────────────────────────────────────────
 
   /** Without a check, and before the first one has an answer that counts, a backend is up. */
   #isUp(pool: string, backend: string): boolean {
@@ -288,19 +261,6 @@ export class Controller {
       clearTimeout(this.#retry);
       this.#retry = setTimeout(() => this.#refresh(), RETRY_MS);
     }
-  }
-
-  /** Addresses of VIPs that this machine can serve now. An address that several VIPs share needs one that is usable. */
-  #servable(): Announcement[] {
-    if (!this.machine.attached || !this.machine.forwarder.status().healthy) return [];
-    const usable = this.config.vips.filter(
-      ({ pool, address }) => this.availability.isUsable(pool) && !this.#leaving.has(address),
-    );
-    return [...new Set(usable.map(({ address }) => address))].map(announcementOf);
-  }
-
-  #announce(): void {
-    if (this.#serving) this.#announcer.want(this.#servable());
   }
 
   // ── What the admin API asks ────────────────────────────────────────────────────────────────────

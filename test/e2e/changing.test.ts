@@ -95,7 +95,12 @@ suite("a machine that changes", { skip: skipReason(), timeout: 60_000 }, () => {
 
   test("a VIP none of whose backends is up at the start is never announced", async (t) => {
     const { client, told } = await start(t, {
-      health: { type: "tcp", port: 1, interval: "10s", timeout: "1s" },
+      health: {
+        type: "exec",
+        command: ["/bin/sh", "-c", "sleep 0.7; exit 1"],
+        interval: "10s",
+        timeout: "2s",
+      },
     });
     assert.deepEqual(
       (await client.status()).vips.map(({ usable, announced }) => [usable, announced]),
