@@ -95,6 +95,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   ADMIN_RESTART: 409,
   MAX_MOVED: 409,
   ROLLED_BACK: 409,
+  STOPPING: 409,
   CAPACITY: 409,
   TABLE_HEAP: 409,
 };

@@ -13,14 +13,14 @@ export function register(program: Command): void {
         return;
       }
       const { columns } = await import("../columns.ts");
-      const rows = entries.map(({ at, by, user, action, target, outcome, detail }) => [
-        at,
-        user ? `${by} ${user}` : by,
-        action,
-        target,
-        outcome,
-        detail.split("\n")[0]!,
-      ]);
+      const rows = entries.map(({ at, by, user, action, target, outcome, detail }) =>
+        [at, user ? `${by} ${user}` : by, action, target, outcome, detail.split("\n")[0]!].map(printable),
+      );
       process.stdout.write(`${columns([["AT", "BY", "ACTION", "TARGET", "OUTCOME", "DETAIL"], ...rows])}\n`);
     });
+}
+
+/** Names and errors are others' words: no control characters of theirs reach a terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, "?");
 }

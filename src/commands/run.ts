@@ -40,15 +40,21 @@ async function run(file: string, lastGood: string | undefined, log: Logger): Pro
   const { Systemd } = await import("../control/systemd.ts");
   const { AdminServer } = await import("../admin/server.ts");
 
-  const reloads = new EventTarget();
   // From here on a signal is a request, not an end: one that comes early is seen to at once when the machine runs.
-  process.on("SIGHUP", () => reloads.dispatchEvent(new Event("signal")));
+  const running = Promise.withResolvers<(by: "signal" | "file") => void>();
+  process.on("SIGHUP", () => void running.promise.then((reload) => reload("signal")));
   const stop = new Promise<string>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve(signal));
   });
   const { config, warnings, text, from } = await load(file, lastGood, log);
   for (const warning of warnings) log.warn(warning);
   let admin: import("../admin/server.ts").AdminServer | undefined;
+  // First: it takes what is for this process alone out of the environment of those that are started.
+  const systemd = new Systemd({
+    alive: () => controller.machine.alive(),
+    status: () => controller.machine.summary(),
+    log,
+  });
   const controller = new Controller(
     config,
     { text, file },
@@ -58,8 +64,6 @@ async function run(file: string, lastGood: string | undefined, log: Logger): Pro
       admin: (next) => admin?.reload(next),
     },
   );
-  const { machine } = controller;
-  const systemd = new Systemd({ alive: () => machine.alive(), status: () => machine.summary(), log });
   let unwatch = () => {};
   try {
     admin = await AdminServer.listen(controller, config.admin, log);
@@ -71,7 +75,7 @@ async function run(file: string, lastGood: string | undefined, log: Logger): Pro
     );
     // What a reload refuses is in the log and the status; there is nobody here to be told.
     const reload = (by: "signal" | "file") => void controller.reload({}, { by }).catch(() => {});
-    reloads.addEventListener("signal", () => reload("signal"));
+    running.resolve(reload);
     if (config.change.watch) unwatch = watchFile(file, () => reload("file"), log);
     const ended = await Promise.race([stop, controller.failure()]);
     log.info({ by: ended }, "stopping");

@@ -17,7 +17,7 @@ export interface ConfigChange {
 
 type Path = readonly string[];
 
-/** What is fixed when a machine starts: sizes and addresses of the arena, sockets, threads, the announcer, self-tests, and what flows are hashed by. */
+/** What is fixed when a machine starts: sizes and addresses of the arena, sockets, threads, the announcer, self-tests, files of changes, and what flows are hashed by. */
 const FIXED: readonly Path[] = [
   ["interfaces"],
   ["frames"],
@@ -30,6 +30,9 @@ const FIXED: readonly Path[] = [
   ["announce"],
   ["forwarder"],
   ["admin", "socket"],
+  ["admin", "listen"],
+  ["change", "watch"],
+  ["change", "state"],
 ];
 
 /** All differences, in the order of the schema; none where the configurations mean the same. */

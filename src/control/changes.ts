@@ -1,7 +1,8 @@
 // Changes to a running machine, one at a time, whoever asks for them.
 //
 //   parse ─▶ compare ─▶ plan ─▶ apply ─▶ verify ─▶ keep
-//     │         │         │        │        └ the forwarder is not well: the configuration before is applied again
+//     │         │         │        │        └ the forwarder is not well: the configuration before is applied again; when
+//     │         │         │        │          that fails, the new one stays
 //     │         │         │        └ no room: nothing was changed
 //     │         │         └ more would move than change.maxMoved allows, and it is not forced
 //     │         └ some of it takes a restart
@@ -17,7 +18,7 @@ import { FlowSample } from "../plan/flow-sample.ts";
 import { type Plan, planChange, type VipPlan } from "../plan/plan.ts";
 import type { StateOf } from "../plan/tables.ts";
 import { takeWeights } from "../plan/weights.ts";
-import type { History, Origin } from "./history.ts";
+import type { AuditEntry, History, Origin } from "./history.ts";
 
 /** A configuration as it was written. */
 export interface Document {
@@ -54,8 +55,10 @@ export interface ConfigurationStatus {
 export interface ChangesOptions {
   config: Config;
   document: Document;
-  /** Puts a configuration in force. Rejects when it cannot be, and nothing was changed. */
+  /** Puts a configuration in force. Rejects when it cannot be; nothing was changed then, but with ROLLBACK_FAILED. */
   apply: (config: Config) => Promise<void>;
+  /** Reads the files that a configuration names again, where the configuration itself is the same. */
+  readFiles?: (config: Config) => void;
   /** Why the forwarder is not well with what is in force; empty when it is. */
   verify: () => Promise<string[]>;
   /** States and weights of the backends now. */
@@ -65,12 +68,23 @@ export interface ChangesOptions {
   log: Logger;
 }
 
+/** How a change ended that failed after it had begun. */
+const OUTCOMES: Readonly<Record<string, AuditEntry["outcome"]>> = {
+  ROLLED_BACK: "rolled back",
+  ROLLBACK_FAILED: "applied",
+};
+
+function codeOf(error: unknown): string {
+  return error instanceof GuidewayError ? error.code : "INTERNAL";
+}
+
 export class Changes {
   readonly #options: ChangesOptions;
   #config: Config;
   #document: Document;
   #status: ConfigurationStatus;
   #queue: Promise<unknown> = Promise.resolve();
+  #stopped = false;
 
   constructor(options: ChangesOptions) {
     this.#options = options;
@@ -93,22 +107,28 @@ export class Changes {
     return this.#status;
   }
 
-  /** The configuration that came with the start has proven itself. */
-  started(origin: Origin): void {
-    const { history } = this.#options;
-    history.keep(this.#document.text);
-    history.note({
-      ...origin,
-      action: "start",
-      target: this.#document.file,
-      outcome: "applied",
-      detail: "generation 1",
+  /**
+   * Does what a start takes, before any change. The configuration that came with it has proven itself then.
+   * @param begin returns why the forwarder is not well; empty when it is
+   */
+  start(origin: Origin, begin: () => Promise<string[]>): Promise<void> {
+    return this.one(origin, "start", this.#document.file, async () => {
+      const problems = await begin();
+      if (problems.length === 0) this.#options.history.keep(this.#document.text);
+      return { result: undefined, detail: ["generation 1", ...problems].join("; ") };
     });
+  }
+
+  /** Refuses what is asked for from now on. Resolves when the change that is under way has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#queue;
   }
 
   /**
    * Runs a change after those before it, and notes how it ended.
    * @param change returns what the audit log says of it
+   * @throws GuidewayError STOPPING, and what `change` throws
    */
   one<T>(
     origin: Origin,
@@ -120,13 +140,14 @@ export class Changes {
     const entry = { ...origin, action, target };
     const run = async () => {
       try {
+        if (this.#stopped)
+          throw new GuidewayError("STOPPING", "the machine stops: it takes no change any more");
         const { result, detail, outcome = "applied" } = await change();
         history.note({ ...entry, outcome, detail });
         return result;
       } catch (error) {
-        const rolledBack = error instanceof GuidewayError && error.code === "ROLLED_BACK";
         const detail = (error as Error).message;
-        history.note({ ...entry, outcome: rolledBack ? "rolled back" : "refused", detail });
+        history.note({ ...entry, outcome: OUTCOMES[codeOf(error)] ?? "refused", detail });
         throw error;
       }
     };
@@ -138,7 +159,7 @@ export class Changes {
   /**
    * Replaces the configuration.
    * @throws ConfigError; GuidewayError RESTART_NEEDED, MAX_MOVED, CAPACITY or TABLE_HEAP, and nothing was changed;
-   * ROLLED_BACK
+   * ROLLED_BACK; ROLLBACK_FAILED, and the new configuration is in force
    */
   reload(request: ReloadRequest, origin: Origin): Promise<Reloaded> {
     const { log } = this.#options;
@@ -155,17 +176,18 @@ export class Changes {
         return { result, detail, outcome };
       } catch (error) {
         const { message } = error as Error;
-        const code = error instanceof GuidewayError ? error.code : "INTERNAL";
+        const code = codeOf(error);
         const refused = { at: new Date().toISOString(), file, code, message };
         this.#status = { ...this.#status, refused };
-        log.error({ file, code, reason: message }, "configuration refused; the one before stays");
+        const end = code === "ROLLBACK_FAILED" ? "it stays in force all the same" : "the one before stays";
+        log.error({ file, code, reason: message }, `configuration refused; ${end}`);
         throw error;
       }
     });
   }
 
   async #reload({ file, text, force = false }: ReloadRequest): Promise<Reloaded> {
-    const { apply, verify, history } = this.#options;
+    const { apply, readFiles, history } = this.#options;
     const loaded = text === undefined ? loadConfig(file) : parseConfig(text, file);
     const { config, warnings } = loaded;
     const document = { text: loaded.text, file };
@@ -175,32 +197,48 @@ export class Changes {
       vips: plan.vips.map(({ name, change, slotsMoved }) => ({ name, change, slotsMoved })),
     };
     if (plan.changes.length === 0) {
+      readFiles?.(config);
       this.#document = document;
       return { outcome: "unchanged", generation: this.#status.generation, ...answer };
     }
     this.#refuse(plan, force);
-    const before = this.#config;
-    await apply(config);
-    const problems = await verify();
-    if (problems.length > 0) {
-      await apply(before);
-      throw new GuidewayError(
-        "ROLLED_BACK",
-        `${file}: with this configuration the forwarder failed its self-test (${problems.join("; ")}): ` +
-          "the one before is in force again",
-      );
+    try {
+      await apply(config);
+      await this.#verify(file);
+    } catch (error) {
+      if (codeOf(error) === "ROLLBACK_FAILED") this.#inForce(config, document);
+      throw error;
     }
+    this.#inForce(config, document);
+    history.keep(document.text);
+    return { outcome: "applied", generation: this.#status.generation, ...answer };
+  }
+
+  #inForce(config: Config, document: Document): void {
     this.#config = config;
     this.#document = document;
-    const { generation } = this.#status;
     this.#status = {
-      file,
-      generation: generation + 1,
+      file: document.file,
+      generation: this.#status.generation + 1,
       appliedAt: new Date().toISOString(),
       refused: undefined,
     };
-    history.keep(document.text);
-    return { outcome: "applied", generation: generation + 1, ...answer };
+  }
+
+  /** @throws GuidewayError ROLLED_BACK, or ROLLBACK_FAILED when that could not be done */
+  async #verify(file: string): Promise<void> {
+    const { apply, verify } = this.#options;
+    const problems = await verify();
+    if (problems.length === 0) return;
+    const what = `${file}: with this configuration the forwarder failed its self-test (${problems.join("; ")})`;
+    await apply(this.#config).catch((cause: Error) => {
+      throw new GuidewayError(
+        "ROLLBACK_FAILED",
+        `${what}, and the one before cannot be put in force again (${cause.message}): restart guideway`,
+        { cause },
+      );
+    });
+    throw new GuidewayError("ROLLED_BACK", `${what}: the one before is in force again`);
   }
 
   /** What a configuration would change of the lookup tables. */

@@ -1,21 +1,17 @@
 // The controller of a Maglev machine (NSDI 2016, §2.2): it knows whether its forwarder works and which backends are alive, has
 // the VIPs announced only while both hold, and changes what is in force without a lost packet.
 //
-//   start   machine → health checks → announcement
-//   stop    announcement withdrawn → drain → health checks end → machine
+//   start   health checks → machine → first answers → announcement
+//   stop    announcement withdrawn → drain → the change that is under way → health checks end → machine
 //
 //   source of change     what follows
 //   health checks        availability → tables are swapped → announcement
 //   forwarder's health   announcement
-//   reload, commands     changes → machine, health checks, availability → announcement
+//   commands             changes → availability or weights → announcement
+//   reload               changes → VIPs that leave are withdrawn → machine, health checks, availability → announcement
 
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  type Announcement,
-  type Announcer,
-  type AnnouncerStatus,
-  announcementOf,
-} from "../announce/announcer.ts";
+import type { Announcer, AnnouncerStatus } from "../announce/announcer.ts";
 import { createAnnouncer } from "../announce/create.ts";
 import type { Config } from "../config/schema.ts";
 import type { FrameAudit } from "../dataplane/audit.ts";
@@ -27,6 +23,7 @@ import type { HealthTarget } from "../health/target.ts";
 import { healthTargets } from "../health/targets.ts";
 import type { XdpPorts } from "../io/xdp.ts";
 import type { Logger } from "../log.ts";
+import { AnnouncedVips } from "./announced-vips.ts";
 import { Availability } from "./availability.ts";
 import { Changes, type ConfigurationStatus, type Document, type Reloaded } from "./changes.ts";
 import type { ForwarderHealth } from "./forwarder/forwarder-health.ts";
@@ -39,6 +36,8 @@ import type { TableStatus } from "./status.ts";
 /** How long new backends may take to answer their first check before they are put in force as they are. */
 const FIRST_CHECK_MS = 2000;
 const STEP_MS = 20;
+/** Until health changes for which there was no room are tried again. */
+const RETRY_MS = 1000;
 
 export interface ControllerOptions {
   log: Logger;
@@ -57,7 +56,10 @@ export class Controller {
   readonly #options: ControllerOptions;
   readonly #log: Logger;
   readonly #announcer: Announcer;
-  #stopping = false;
+  readonly #vips: AnnouncedVips;
+  /** What the machine was started with. */
+  readonly #file: string;
+  #retry: NodeJS.Timeout | undefined;
 
   /**
    * Opens everything; nothing flows yet.
@@ -67,6 +69,7 @@ export class Controller {
     const { log } = options;
     this.#options = options;
     this.#log = log;
+    this.#file = document.file;
     // First, while this process is small: it has a guard of its own.
     this.#announcer = createAnnouncer(config, log);
     this.machine = new Machine(config, log);
@@ -74,19 +77,22 @@ export class Controller {
     this.history = new History(config.change.state, log);
     this.checks = new HealthMonitor({
       log,
-      onChange: (changes) => this.#onHealth(changes.map(({ pool }) => pool)),
+      onChange: (changes) => this.#refresh(changes.map(({ pool }) => pool)),
     });
     this.availability = new Availability({
       directory,
       isUp: (pool, backend) => this.#isUp(pool, backend),
       log,
-      onChange: () => this.#announce(),
+      onChange: () => this.#vips.update(),
     });
-    this.machine.forwarder.onChange(() => this.#announce());
+    const { machine, availability } = this;
+    this.#vips = new AnnouncedVips({ announcer: this.#announcer, machine, availability });
+    this.machine.forwarder.onChange(() => this.#vips.update());
     this.changes = new Changes({
       config,
       document,
       apply: (next) => this.#apply(next),
+      readFiles: ({ admin }) => options.admin?.(admin),
       verify: () => this.machine.forwarder.verify(),
       states: (pool, backend) => this.#backend(pool, backend)?.state ?? "active",
       weightOf: (pool, backend) => this.#backend(pool, backend)?.weight,
@@ -99,18 +105,22 @@ export class Controller {
     return this.machine.config;
   }
 
-  async start(origin: Origin = { by: "start" }): Promise<void> {
-    const targets = () => this.#targets(this.config);
-    // Those that go through the data plane would fail before it works.
-    this.checks.apply(targets().filter(({ localPort }) => localPort === undefined));
-    await this.machine.start();
-    const problems = await this.machine.forwarder.verify();
-    if (problems.length > 0) this.#log.error({ problems }, "the forwarder fails its self-test");
-    this.checks.apply(targets());
-    await this.#firstChecks(targets());
-    this.availability.refresh();
-    this.changes.started(origin);
-    this.#announce();
+  /** Changes that are asked for meanwhile wait. */
+  start(origin: Origin = { by: "start" }): Promise<void> {
+    return this.changes.start(origin, async () => {
+      const targets = () => this.#targets(this.config);
+      // Those that go through the data plane would fail before it works.
+      this.checks.apply(targets().filter(({ localPort }) => localPort === undefined));
+      await this.machine.start();
+      const problems = await this.machine.forwarder.verify();
+      if (problems.length > 0) this.#log.error({ problems }, "the forwarder fails its self-test");
+      // Routers are told of no VIP all of whose backends are down.
+      this.checks.apply(targets());
+      await this.#firstChecks(targets());
+      this.#refresh();
+      this.#vips.begin();
+      return problems;
+    });
   }
 
   /** Rejects when a worker fails, which is a defect. */
@@ -120,13 +130,11 @@ export class Controller {
 
   /** Routers learn first; what is on its way to here is forwarded still. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    const announced = this.#announcer.status().announced.length > 0;
-    this.#announcer.want([]);
-    await this.#announcer.settled();
-    if (announced) await sleep(this.config.announce?.drain ?? 0);
-    await this.#announcer.stop();
+    const changes = this.changes.stop();
+    await this.#vips.stop();
+    await changes;
     await this.checks.stop();
+    clearTimeout(this.#retry);
     await this.machine.stop();
     await this.history.settled();
   }
@@ -156,7 +164,7 @@ export class Controller {
       const { directory } = this.machine.engine;
       const { id, weight: before } = directory.backend(pool, backend);
       directory.update([{ id, weight }]);
-      this.#announce();
+      this.#vips.update();
       return {
         result: undefined,
         outcome: before === weight ? "unchanged" : "applied",
@@ -184,16 +192,35 @@ export class Controller {
     this.checks.apply(merged(this.#targets(before), this.#targets(next)));
     try {
       await this.#firstChecks(this.#targets(next));
-      await this.machine.apply(next, (pool, backend) => this.availability.stateOf(pool, backend));
+      await this.#vips.leave(next);
+      await this.#toMachine(next);
+      this.checks.apply(this.#targets(next));
     } catch (error) {
-      this.checks.apply(this.#targets(before));
-      this.#options.admin?.(before.admin);
+      await this.#putBack(before, error as Error);
       throw error;
+    } finally {
+      this.#refresh();
+      this.#vips.left();
     }
-    this.checks.apply(this.#targets(next));
     this.availability.prune();
-    this.availability.refresh();
-    this.#announce();
+  }
+
+  #toMachine(config: Config): Promise<unknown> {
+    return this.machine.apply(config, (pool, backend) => this.availability.stateOf(pool, backend));
+  }
+
+  /** After a failure. @throws GuidewayError ROLLBACK_FAILED when the machine stays with the new configuration */
+  async #putBack(before: Config, failure: Error): Promise<void> {
+    // The machine may have taken it over, and something after that failed.
+    if (this.config !== before) {
+      await this.#toMachine(before).catch((cause: Error) => {
+        throw new GuidewayError("ROLLBACK_FAILED", `${failure.message}; and back: ${cause.message}`, {
+          cause,
+        });
+      });
+    }
+    this.checks.apply(this.#targets(before));
+    this.#options.admin?.(before.admin);
   }
 
   /** @throws GuidewayError RESTART_NEEDED when checks are to go through tunnels and the link for them is not there */
@@ -219,34 +246,23 @@ export class Controller {
     for (let waitedMs = 0; waitedMs < FIRST_CHECK_MS && unknown(); waitedMs += STEP_MS) await sleep(STEP_MS);
   }
 
-  // ── Health and announcement ────────────────────────────────────────────────────────────────────
+  // ── Health ────────────────────────────────────────────────────────────────────
 
   /** Without a check, and before the first one has an answer that counts, a backend is up. */
   #isUp(pool: string, backend: string): boolean {
     return this.checks.status(pool, backend)?.state !== "down";
   }
 
-  #onHealth(pools: string[]): void {
-    const { directory } = this.machine.engine;
+  /** Puts in force what is known of backends. What finds no room is tried again soon. */
+  #refresh(pools: readonly string[] = this.machine.engine.directory.poolNames): void {
+    const { poolNames } = this.machine.engine.directory;
     try {
-      this.availability.refresh([...new Set(pools)].filter((pool) => directory.poolNames.includes(pool)));
+      this.availability.refresh([...new Set(pools)].filter((pool) => poolNames.includes(pool)));
     } catch (error) {
-      this.#log.error(
-        { err: error },
-        "health changes could not be put in force; tried again with the next one",
-      );
+      this.#log.error({ err: error }, "health changes could not be put in force; tried again in a second");
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => this.#refresh(), RETRY_MS);
     }
-  }
-
-  /** Addresses of VIPs that this machine can serve now. An address that several VIPs share needs one that is usable. */
-  #servable(): Announcement[] {
-    if (this.#stopping || !this.machine.attached || !this.machine.forwarder.status().healthy) return [];
-    const usable = this.config.vips.filter(({ pool }) => this.availability.isUsable(pool));
-    return [...new Set(usable.map(({ address }) => address))].map(announcementOf);
-  }
-
-  #announce(): void {
-    if (!this.#stopping) this.#announcer.want(this.#servable());
   }
 
   // ── What the admin API asks ────────────────────────────────────────────────────────────────────
@@ -320,7 +336,7 @@ export class Controller {
   }
 
   /**
-   * Replaces the configuration; without a text by what is in the file now.
+   * Replaces the configuration; without a text by what is now in the file that the machine was started with.
    * @throws ConfigError, and what Changes.reload throws
    */
   reload(
@@ -331,7 +347,7 @@ export class Controller {
     }: { text?: string | undefined; file?: string | undefined; force?: boolean | undefined },
     origin: Origin,
   ): Promise<Reloaded> {
-    const name = file ?? this.changes.document.file;
+    const name = text === undefined ? this.#file : (file ?? this.#file);
     const { around = (change) => change() } = this.#options;
     return around(() => this.changes.reload({ file: name, text, force }, origin));
   }

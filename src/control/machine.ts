@@ -4,14 +4,13 @@
 //   start   offer frames → workers → neighbours → attach → self-tests
 //   stop    self-tests end → detach → workers drain and end → sockets close → probe link and neighbours are let go
 //
-//   apply   new backends' neighbours → tables and services are swapped in → XDP takes new services
+//   apply   new backends' neighbours → tables and services are swapped in → XDP lets go of old services, takes new ones
 //
 // Packets reach the workers only while everything they need is there; before and after, they go to the host.
 
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/schema.ts";
-import { expandServices, serviceName } from "../config/services.ts";
 import { auditFrames, type FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
 import type { Applied, DirectoryBackend } from "../dataplane/directory.ts";
@@ -171,26 +170,25 @@ export class Machine {
    * Puts another configuration in force, without a lost packet on what stays: pools, backends and VIPs. What it says of
    * anything else is the caller's business. Calls must not overlap.
    * @param stateOf of the backends that are new
-   * @throws GuidewayError CAPACITY or TABLE_HEAP; the configuration before stays then
+   * @throws GuidewayError CAPACITY or TABLE_HEAP, and the configuration before stays; PROBE_LINK, and `config` is this one
    */
   async apply(config: Config, stateOf: (pool: string, backend: string) => BackendState): Promise<Applied> {
     const { directory, publication } = this.engine;
     const before = this.#config;
     this.#config = config;
-    const admitted = directory.admit(config, stateOf);
+    let admitted: DirectoryBackend[] = [];
     let applied: Applied;
     try {
+      admitted = directory.admit(config, stateOf);
       if (admitted.length > 0) await this.#resolve(admitted);
-      const services = new Set(expandServices(config).map(serviceName));
-      this.ports.removeServices(directory.services.filter((each) => !services.has(serviceName(each))));
       applied = directory.apply(config);
     } catch (error) {
       this.#config = before;
-      this.ports.addServices(directory.services);
       directory.dismiss(admitted);
       await this.neighbours.follow(directory.backends.filter(Boolean));
       throw error;
     }
+    this.ports.removeServices(applied.services.removed);
     await publication.settled();
     this.ports.addServices(applied.services.added);
     await this.neighbours.follow(directory.backends.filter(Boolean));

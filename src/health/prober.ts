@@ -6,6 +6,8 @@
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { endpoint } from "../config/address.ts";
+import { GuidewayError } from "../errors.ts";
+import { loadNative } from "../native.ts";
 import type { Limits } from "./admission.ts";
 import { Board } from "./board.ts";
 import type { Order, ProberData, Report } from "./messages.ts";
@@ -24,6 +26,17 @@ function limits(): Limits {
   return { total, failing: Math.ceil((total * 3) / 4), exec: MAX_PROGRAMS };
 }
 
+/** Programs of `exec` checks start without the capabilities of this process, which are handed on by thread. */
+function handOnNoCapabilities(): void {
+  try {
+    loadNative().clearAmbientCapabilities();
+  } catch (error) {
+    // Without the addon there is no machine to run, and nothing was ever made ambient.
+    if (!(error instanceof GuidewayError && error.code === "NOT_BUILT")) throw error;
+  }
+}
+
+handOnNoCapabilities();
 const port = parentPort!;
 const board = new Board((workerData as ProberData).board);
 const report = (message: Report): void => port.postMessage(message);

@@ -67,6 +67,9 @@ suite("differences of configurations", () => {
     ["machine.address6", (document) => Object.assign(document.machine, { address6: "fd00::12" })],
     ["machine.mac", (document) => Object.assign(document.machine, { mac: "02:00:00:00:00:01" })],
     ["admin.socket", (document) => Object.assign(document.admin, { socket: "/run/other.sock" })],
+    ["admin.listen.port", (document) => Object.assign(document.admin, { listen: "127.0.0.1:9181" })],
+    ["change.watch", (document) => Object.assign(document.change, { watch: false })],
+    ["change.state", (document) => Object.assign(document.change, { state: "/srv/guideway" })],
   ];
   for (const [path, edit] of restarts) {
     test(`${path} needs a restart: ${edit.toString().slice(14)}`, () => {

@@ -2,10 +2,10 @@
 // service manager meanwhile.
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { NEEDED } from "../../src/control/privileges.ts";
+import { NEEDED, parsePrivileges } from "../../src/control/privileges.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { startServers, vipUrl } from "../../src/lab/traffic.ts";
 import { skipReason } from "../lab/machine.ts";
@@ -26,6 +26,7 @@ import { asUser, inReach, USER } from "./user.ts";
 const OPTIONS = { skip: skipReason("setpriv"), timeout: 60_000 };
 // net_admin, net_raw, ipc_lock, perfmon, bpf: bits 12, 13, 14, 38 and 39.
 const LEAST = "000000c000007000";
+const NO_AMBIENT = { CapAmb: "0".repeat(16) };
 const NAMES = Object.keys(NEEDED);
 const WORKERS = 2;
 
@@ -43,13 +44,17 @@ function threadsOf(pid: number): Thread[] {
   });
 }
 
-/** Checks that in each of these sets every thread has the same. */
+/** Checks that in each of these sets every thread has the same; but that of the health checks hands nothing on. */
 function checkThreads(pid: number, expected: Record<string, string>): void {
   const threads = threadsOf(pid);
+  assert.equal(threads.filter(({ name }) => name.startsWith("health ")).length, 1);
   assert.ok(threads.length > WORKERS, `${threads.length} threads`);
   for (const thread of threads) {
     const found = Object.fromEntries(Object.keys(expected).map((field) => [field, thread[field]]));
-    assert.deepEqual(found, expected, thread.name);
+    const own = thread.name.startsWith("health ")
+      ? { ...expected, ...("CapAmb" in expected && NO_AMBIENT) }
+      : expected;
+    assert.deepEqual(found, own, thread.name);
   }
 }
 
@@ -123,7 +128,11 @@ suite("privileges", OPTIONS, () => {
         env: { NOTIFY_SOCKET: manager.address, WATCHDOG_USEC: "200000" },
         ...(launcher && { wrap: inReach(folder, launcher) }),
       };
-      const starting = startBalancer(lab, "lb1", config, options);
+      const account = join(folder, "account");
+      const script = `cp /proc/self/status ${account}-$GUIDEWAY_ADDRESS`;
+      const health = { type: "exec", timeout: "900ms", command: ["/bin/sh", "-c", script] };
+      const checked = { ...config, pools: { web: { ...poolOf(lab), health } } };
+      const starting = startBalancer(lab, "lb1", checked, options);
       t.after(async () => (await starting.catch(() => undefined))?.stop());
       // A start that fails says why, and a message is missing only after that.
       const ready = await Promise.race([
@@ -133,6 +142,14 @@ suite("privileges", OPTIONS, () => {
       assert.ok(await hasProgram(lab, "lb1"), "it is ready when packets reach it");
       assert.match(ready, /^STATUS=serving 2 VIPs on eth0, 2 of 2 backends active$/m);
       const balancer = await starting;
+
+      const text = () => {
+        const file = `${account}-${lab.address("be1", "v4")}`;
+        return existsSync(file) ? readFileSync(file, "utf8") : "";
+      };
+      await eventually("a health check has run", () => text().includes("nonvoluntary_ctxt_switches:"));
+      const program = parsePrivileges(text());
+      assert.deepEqual([program.effective, program.permitted, program.noNewPrivileges], [0n, 0n, true]);
 
       const sets = { CapPrm: LEAST, CapEff: LEAST, CapInh: LEAST, CapAmb: LEAST, CapBnd: bounding };
       const ids = { Uid: Array(4).fill(user).join("\t"), NoNewPrivs: "1" };

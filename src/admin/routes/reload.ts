@@ -11,7 +11,7 @@ const request = z
     text: z
       .string()
       .optional()
-      .describe("The configuration, YAML. Default: the file that is in force, read again."),
+      .describe("The configuration, YAML. Default: the file that the machine was started with, read again."),
     file: z.string().optional().describe("What messages call the text."),
     force: z.boolean().optional().describe("Whether more may move than `change.maxMoved` allows."),
   })

@@ -164,10 +164,19 @@ export class ForwarderHealth {
   }
 
   /**
-   * Tests every worker a few times, now.
+   * Tests every worker a few times, now. On a busy machine an answer may be late, which says nothing about what is published:
+   * when nothing worse has happened, it tests once more.
    * @returns what is wrong; empty when every test packet came back as it should
    */
   async verify(): Promise<string[]> {
+    const wrong = () => this.#workers.reduce((sum, { probe }) => sum + probe.failures - probe.late, 0);
+    const before = wrong();
+    const problems = await this.#test();
+    if (problems.length === 0 || wrong() > before || !this.#tables.healthy) return problems;
+    return this.#test();
+  }
+
+  async #test(): Promise<string[]> {
     const { settings } = this.#options;
     const before = this.#workers.map(({ probe }) => probe.failures);
     for (let i = 0; i <= VERIFY_ROUNDS; i++) {
@@ -179,10 +188,8 @@ export class ForwarderHealth {
         if (performance.now() > until) break;
       }
     }
-    const failed = this.#workers.flatMap(({ probe, reason }, worker) =>
-      probe.failures > before[worker]!
-        ? [`worker ${worker}: ${reason ?? "a test packet came back wrong"}`]
-        : [],
+    const failed = this.#workers.flatMap(({ probe }, worker) =>
+      probe.failures > before[worker]! ? [`worker ${worker}: ${probe.lastFailure}`] : [],
     );
     return this.#tables.healthy ? failed : [...failed, this.#damage ?? "the arena is damaged"];
   }

@@ -29,6 +29,8 @@ interface UnderWay {
 /** How a probe ended: undefined for well. */
 export interface ProbeResult {
   reason: string | undefined;
+  /** It may be well yet: the worker, or a packet buffer, was not there in time. */
+  late?: true;
 }
 
 export class WorkerProbe {
@@ -42,6 +44,10 @@ export class WorkerProbe {
   lastUs: number | undefined;
   sent = 0;
   failures = 0;
+  /** Those of the failures that say nothing about what becomes of a packet. */
+  late = 0;
+  /** Reason of the last failure. */
+  lastFailure: string | undefined;
 
   constructor(engine: Engine, queue: MemoryQueue, worker: number, sequence: ProbeSequence) {
     this.#engine = engine;
@@ -59,7 +65,7 @@ export class WorkerProbe {
     if (this.#underWay) return false;
     const frame = this.#queue.takeFrame();
     if (frame === undefined) {
-      this.#result = { reason: "no packet buffer is free for the self-test" };
+      this.#result = { reason: "no packet buffer is free for the self-test", late: true };
       return false;
     }
     const probe = this.#sequence.next();
@@ -106,7 +112,11 @@ export class WorkerProbe {
   judge(nowMs: number, timeoutMs: number): ProbeResult | undefined {
     const result = this.#result ?? this.#overdue(nowMs, timeoutMs);
     this.#result = undefined;
-    if (result?.reason !== undefined) this.failures++;
+    if (result?.reason !== undefined) {
+      this.failures++;
+      this.lastFailure = result.reason;
+    }
+    if (result?.late) this.late++;
     return result;
   }
 
@@ -118,10 +128,10 @@ export class WorkerProbe {
     const { arena } = this.#engine;
     const heartbeat = arena.word(arena.workerBlock(this.#worker) + L.WORKER_HEARTBEAT);
     const taken = this.#queue.waiting(this.#worker) === 0;
-    if (!taken) return { reason: `no answer for ${Math.round(ms)} ms: the packet was not taken` };
+    if (!taken) return { reason: `no answer for ${Math.round(ms)} ms: the packet was not taken`, late: true };
     underWay.takenAt ??= heartbeat;
     if ((heartbeat - underWay.takenAt) >>> 0 < DONE_PASSES) {
-      return { reason: `no answer for ${Math.round(ms)} ms: the packet was taken` };
+      return { reason: `no answer for ${Math.round(ms)} ms: the packet was taken`, late: true };
     }
     this.#underWay = undefined;
     return { reason: `${underWay.probe.what} did not come back` };
