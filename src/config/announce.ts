@@ -39,7 +39,9 @@ export const announce = section({
     .describe("BGP communities of every announcement (RFC 1997)."),
   drain: duration(0, 3_600_000, "from 0s to 1h")
     .prefault("5s")
-    .describe("How long a stopping machine goes on forwarding after it has withdrawn its VIPs."),
+    .describe(
+      "How long VIPs are forwarded after they were withdrawn because the machine stops, or because they leave the configuration.",
+    ),
 });
 
 export type AnnounceConfig = NonNullable<Config["announce"]>;

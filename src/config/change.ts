@@ -6,7 +6,7 @@ export const change = section({
   maxMoved: percentage()
     .prefault("100%")
     .describe(
-      "A reload that would move more of a VIP's slots or flows is refused, unless it is forced. What a change moves: " +
+      "A reload that would move more of a VIP's slots is refused, unless it is forced. What a change moves: " +
         "[plan.md](plan.md).",
     ),
   watch: boolean()
