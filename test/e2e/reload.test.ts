@@ -104,6 +104,7 @@ suite("reloads under load", OPTIONS, () => {
       vips: [
         { ...vip, name: "web", address: VIP.v4, pool },
         { ...vip, name: "web6", address: VIP.v6, pool: "web" },
+        { ...vip, name: "other", address: VIP.v4, port: 8080, pool: "other" },
         ...(extra ? [{ ...vip, name: "extra", address: EXTRA, pool: "other" }] : []),
       ],
     };
