@@ -168,6 +168,28 @@ suite("the monitor", () => {
     assert.match(observer.log[0]!, /^warn: health checks said nothing/);
   });
 
+  test("changes that come while onChange works are told in one call", async (t) => {
+    const told: string[][] = [];
+    const observer = new Observer(t, {
+      onChange(changes) {
+        told.push(changes.map(({ backend }) => backend));
+        // Several intervals of all others.
+        if (told.length === 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+      },
+    });
+    const listener = await Listener.start(t);
+    await listener.close();
+    const names = Array.from({ length: 20 }, (_, n) => `b${n}`);
+    const closed = names.map((name, n) => ({
+      ...target("p", name, listener.port),
+      address: `127.0.0.${n + 2}`,
+    }));
+    observer.monitor.apply(closed);
+    await observer.until(() => told.flat().length === names.length);
+    assert.deepEqual(told.flat().sort(), names.toSorted());
+    assert.ok(told.length <= 2, `${told.map((each) => each.length)}`);
+  });
+
   test("an onChange that throws is said, and the next one is called", async (t) => {
     let calls = 0;
     const observer = new Observer(t, {
