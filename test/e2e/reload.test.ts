@@ -113,7 +113,7 @@ suite("reloads under load", OPTIONS, () => {
       const status = await balancer.status();
       return UNTOUCHED.map((name) => backendOf(status, name).activeFlows);
     };
-    assert.ok((await active()).every((flows) => flows > 2));
+    assert.ok((await active()).every((flows) => flows > 0));
     const next = random(runs.seed);
     const steps: Step[] = [];
     const times: Record<ReloadWay, number[]> = { api: [], command: [], signal: [] };
@@ -129,7 +129,7 @@ suite("reloads under load", OPTIONS, () => {
       members = then;
       table = await balancer.admin.table("web");
     }
-    assert.ok((await active()).every((flows) => flows > 2));
+    assert.ok((await active()).every((flows) => flows > 0));
     assert.equal(running, load);
     const { ok, failed, reasons, failures, longLived } = await endLoad();
     const left = steps.flatMap(({ removed }) => removed);
