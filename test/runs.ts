@@ -16,6 +16,8 @@ export const runs = {
   publication: long ? { tables: 20_000 } : { tables: 1000 },
   /** Packets of any bytes. */
   hostile: long ? { packets: 1_000_000 } : { packets: 20_000 },
+  /** Configurations that follow each other on a running machine. */
+  reload: long ? { reloads: 500 } : { reloads: 50 },
   /** Packets at wrong workers. */
   handoff: long ? { packets: 200_000 } : { packets: 4000 },
 };

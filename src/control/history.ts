@@ -4,8 +4,13 @@
 //   last-good.yaml  the text of the configuration in force, replaced as a whole
 //
 // Neither may cost traffic: what cannot be written (a full disk) is said in the status and tried again with the next change.
+//
+//   entry    noted by   in memory              in the file
+//   pending  note()     yes                    no
+//   written  #append()  while it is among the  yes
+//   lost     note()     latest KEPT            no: more than KEPT were pending
 
-import { appendFile, mkdir, open, rename } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "../log.ts";
 
@@ -45,6 +50,7 @@ export interface HistoryStatus {
 /** Entries that are kept in memory, to be shown and while they cannot be written. */
 const KEPT = 1000;
 const MODE = 0o600;
+const NEWLINE = 0x0a;
 
 export class History {
   readonly #log: Logger;
@@ -52,8 +58,10 @@ export class History {
   readonly #lastGood: FileStatus;
   readonly #entries: AuditEntry[] = [];
   /** Entries that are not in the file yet. */
-  #pending: AuditEntry[] = [];
+  readonly #pending = new Set<AuditEntry>();
   #lost = 0;
+  /** A configuration that is not in its file yet. */
+  #unkept: string | undefined;
   #writing: Promise<void> = Promise.resolve();
 
   /** @param folder is made when something is written to it */
@@ -68,13 +76,14 @@ export class History {
   note(entry: Omit<AuditEntry, "at">): void {
     const whole = { at: new Date().toISOString(), ...entry };
     this.#entries.push(whole);
-    this.#pending.push(whole);
+    this.#pending.add(whole);
     if (this.#entries.length > KEPT) this.#entries.shift();
-    if (this.#pending.length > KEPT) {
-      this.#pending.shift();
+    if (this.#pending.size > KEPT) {
+      const [oldest] = this.#pending;
+      this.#pending.delete(oldest!);
       this.#lost++;
     }
-    this.#soon(() => this.#append());
+    this.#write();
   }
 
   /** The latest entries of this process, oldest first. */
@@ -84,12 +93,13 @@ export class History {
 
   /** Keeps a configuration that works. */
   keep(text: string): void {
-    this.#soon(() => this.#try(this.#lastGood, () => replaceFile(this.#lastGood.file, text)));
+    this.#unkept = text;
+    this.#write();
   }
 
   status(): HistoryStatus {
     return {
-      audit: { ...this.#audit, pending: this.#pending.length, lost: this.#lost },
+      audit: { ...this.#audit, pending: this.#pending.size, lost: this.#lost },
       lastGood: { ...this.#lastGood },
     };
   }
@@ -99,19 +109,36 @@ export class History {
     await this.#writing;
   }
 
-  #soon(write: () => Promise<void>): void {
-    this.#writing = this.#writing.then(write);
+  #write(): void {
+    this.#writing = this.#writing.then(async () => {
+      await this.#append();
+      await this.#replace();
+    });
   }
 
   async #append(): Promise<void> {
-    const entries = this.#pending;
-    if (entries.length === 0) return;
-    // A disk that ran full may have kept half a line: the next one begins afresh.
-    const torn = this.#audit.error === undefined ? "" : "\n";
-    const text = torn + entries.map((entry) => `${JSON.stringify(entry)}\n`).join("");
+    if (this.#pending.size === 0) return;
     await this.#try(this.#audit, async () => {
-      await appendFile(this.#audit.file, text, { mode: MODE });
-      this.#pending = this.#pending.filter((entry) => !entries.includes(entry));
+      const handle = await open(this.#audit.file, "a+", MODE);
+      try {
+        if (await isTorn(handle)) await handle.appendFile("\n");
+        // One by one: a disk that runs full leaves one half line, and no entry is there twice.
+        for (const entry of [...this.#pending]) {
+          await handle.appendFile(`${JSON.stringify(entry)}\n`);
+          this.#pending.delete(entry);
+        }
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  async #replace(): Promise<void> {
+    const text = this.#unkept;
+    if (text === undefined) return;
+    await this.#try(this.#lastGood, async () => {
+      await replaceFile(this.#lastGood.file, text);
+      if (this.#unkept === text) this.#unkept = undefined;
     });
   }
 
@@ -129,6 +156,14 @@ export class History {
       status.error = message;
     }
   }
+}
+
+/** Whether a file ends with half a line, as a full disk or a crash leaves one. */
+async function isTorn(file: FileHandle): Promise<boolean> {
+  const { size } = await file.stat();
+  if (size === 0) return false;
+  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, size - 1);
+  return buffer[0] !== NEWLINE;
 }
 
 /** Replaces a file as a whole: a reader, also after a crash, finds the old text or the new one. */

@@ -14,6 +14,7 @@ interface Resting {
 
 export class Numbers {
   readonly #what: string;
+  readonly #first: number;
   readonly #end: number;
   readonly #byKey = new Map<string, number>();
   /** Given back, the smallest last. */
@@ -25,6 +26,7 @@ export class Numbers {
   /** @param what plural, for errors; numbers run from `first` to `end` − 1 */
   constructor(what: string, first: number, end: number) {
     this.#what = what;
+    this.#first = first;
     this.#next = first;
     this.#end = end;
   }
@@ -48,8 +50,8 @@ export class Numbers {
     if (this.#free.length === 0 && this.#next >= this.#end) {
       throw new GuidewayError(
         "CAPACITY",
-        `this process has room for ${this.#end} ${this.#what}, ${this.#resting.length} of which left a short while ago: ` +
-          "try again later, or restart with the new configuration",
+        `this process has room for ${this.#end - this.#first} ${this.#what}, ${this.#resting.length} of which left a short ` +
+          "while ago: try again in a few minutes, or restart with the new configuration",
       );
     }
     const number = this.#free.pop() ?? this.#next++;

@@ -62,7 +62,10 @@ export interface HealthTotals {
 
 export interface HealthMonitorOptions {
   log: Logger;
-  /** Called at once with all changes of one turn of the prober's loop; never with none. */
+  /**
+   * Called at once with all changes that have come by then; never with none. While it works, more may come: they are the
+   * next call's, so that a burst of changes makes few calls.
+   */
   onChange(changes: HealthChange[]): void;
   /** File of the prober's thread. */
   prober?: string;
@@ -103,6 +106,8 @@ export class HealthMonitor {
   #rows = 0;
   #lastId = 0;
   #changes: HealthChange[] = [];
+  /** Whether #deliver() is going to be called. */
+  #delivering = false;
   #stopped = false;
   /** Inconclusive checks that no warning has counted yet, and when the last warning was. */
   #troubled = 0;
@@ -152,7 +157,7 @@ export class HealthMonitor {
     if (add.length > 0 || remove.length > 0) this.#thread.send({ kind: "apply", add, remove });
     const now = Date.now();
     for (const subject of this.#subjects.values()) this.#tell(subject, now);
-    queueMicrotask(() => this.#deliver());
+    this.#deliverSoon();
   }
 
   #probeFor(target: HealthTarget, known: Subject | undefined, add: ProbeOrder[]): Probe {
@@ -233,7 +238,7 @@ export class HealthMonitor {
       probe.judgement = judgement;
       for (const subject of probe.subjects) this.#tell(subject, at);
     }
-    this.#deliver();
+    this.#deliverSoon();
   }
 
   #warn(count: number, example: string): void {
@@ -256,6 +261,16 @@ export class HealthMonitor {
     if (subject.told === healthy) return;
     subject.told = healthy;
     this.#changes.push({ pool: subject.pool, backend: subject.backend, healthy, reason, at });
+  }
+
+  /** After all reports that wait by now: each is an event of its own. */
+  #deliverSoon(): void {
+    if (this.#delivering || this.#changes.length === 0) return;
+    this.#delivering = true;
+    setImmediate(() => {
+      this.#delivering = false;
+      this.#deliver();
+    });
   }
 
   #deliver(): void {

@@ -1,10 +1,11 @@
 /**
  * Continuous requests: `concurrency` loops that open connection after connection, and a few long-lived connections that
- * keep asking. Every answer names its backend; every failure has a reason.
+ * keep asking. Every answer names its backend; every failure has a reason, a time, a connection, and the backend that answered
+ * on this connection before, if one has.
  */
 import { Agent } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type RequestResult, sendRequest } from "./request.ts";
+import { type End, type RequestResult, sendRequest } from "./request.ts";
 
 export interface LoadOptions {
   /** Taken in turns. */
@@ -18,6 +19,20 @@ export interface LoadOptions {
   longLived: number;
   longLivedIntervalMs: number;
   timeoutMs: number;
+}
+
+/** A request that failed. Its connection tells whom it was for: a balancer chooses by the two ends. */
+export interface Failure {
+  /** Milliseconds since 1970. */
+  startedAt: number;
+  ms: number;
+  reason: string;
+  url: string;
+  /** The client's end; absent when it did not come to a connection. */
+  from?: End;
+  /** Who answered last on this connection; absent on one that nobody has answered on. */
+  backend?: string;
+  longLived: boolean;
 }
 
 /** Counts since the last report, or since the start in a summary. Times in milliseconds. */
@@ -37,15 +52,20 @@ export interface LoadCounts {
     failed: number;
     /** Connections that ended though nobody here closed them. */
     lost: number;
+    /** The same by the backend that had answered on them. */
+    lostFrom: Record<string, number>;
     /** Answers by another backend than the one before on the same connection: never, if all is well. */
     moved: number;
   };
+  /** The first of those that failed: KEPT_FAILURES at most. */
+  failures: Failure[];
 }
 
 export type LoadReport = LoadCounts & { type: "interval" | "summary"; atMs: number; durationMs: number };
 
 /** Response times kept for percentiles of a report; later ones replace earlier ones. */
 const KEPT_TIMES = 8192;
+const KEPT_FAILURES = 1000;
 
 class Tally {
   readonly startedMs = performance.now();
@@ -53,7 +73,9 @@ class Tally {
   failed = 0;
   readonly backends: Record<string, number> = {};
   readonly reasons: Record<string, number> = {};
+  readonly failures: Failure[] = [];
   readonly longLived = { open: 0, ok: 0, failed: 0, lost: 0, moved: 0 };
+  readonly lostFrom: Record<string, number> = {};
   readonly #times = new Float64Array(KEPT_TIMES);
   #maxMs = 0;
 
@@ -68,6 +90,15 @@ class Tally {
     }
   }
 
+  addFailure(failure: Failure): void {
+    if (this.failures.length < KEPT_FAILURES) this.failures.push(failure);
+  }
+
+  addLost(backend: string): void {
+    this.longLived.lost++;
+    this.lostFrom[backend] = (this.lostFrom[backend] ?? 0) + 1;
+  }
+
   counts(open: number): LoadCounts {
     const times = this.#times.slice(0, this.ok).sort();
     const percentile = (part: number) => round(times[Math.floor((times.length - 1) * part)] ?? 0);
@@ -77,14 +108,19 @@ class Tally {
       backends: sorted(this.backends),
       reasons: sorted(this.reasons),
       latency: { p50: percentile(0.5), p99: percentile(0.99), max: round(this.#maxMs) },
-      longLived: { ...this.longLived, open },
+      longLived: { ...this.longLived, open, lostFrom: sorted(this.lostFrom) },
+      failures: this.failures,
     };
   }
 }
 
-/** Knows how many connections it opened. */
+/** One connection, opened anew where the server closed it between two requests; knows how many it opened. */
 class CountingAgent extends Agent {
   connections = 0;
+
+  constructor(keepAlive: boolean) {
+    super({ keepAlive, maxSockets: 1 });
+  }
 
   override createConnection(...parameters: Parameters<Agent["createConnection"]>) {
     this.connections++;
@@ -141,14 +177,18 @@ export class Load {
     const { requestsPerConnection, timeoutMs } = this.#options;
     while (!this.#stopping) {
       const url = this.#nextUrl();
-      const agent = new Agent({ keepAlive: requestsPerConnection > 1, maxSockets: 1 });
+      const agent = new CountingAgent(requestsPerConnection > 1);
+      let backend: string | undefined;
       for (let left = requestsPerConnection; left > 0; left--) {
         await this.#pace();
         if (this.#stopping) break;
         // The last request on a connection says so, and the server closes: its port is free for the next at once.
         const headers = left === 1 ? { connection: "close" } : {};
         const result = await sendRequest({ url, agent, timeoutMs, headers });
-        this.#count(result);
+        const same = agent.connections === 1;
+        agent.connections = 1;
+        this.#count(result, { url, backend: same ? backend : undefined, longLived: false });
+        backend = result.backend;
         if (!result.ok) {
           // Where everything fails at once, the machine has better things to do.
           await this.#wait(20);
@@ -164,15 +204,15 @@ export class Load {
     const url = this.#nextUrl();
     while (!this.#stopping) {
       let backend: string | undefined;
-      const agent = new CountingAgent({ keepAlive: true, maxSockets: 1 });
+      const agent = new CountingAgent(true);
       let counted = false;
       while (!this.#stopping) {
         const result = await sendRequest({ url, agent, timeoutMs });
-        this.#count(result, "longLived");
-        // The agent opens a new connection where the server closed the old one between two requests.
         const reopened = agent.connections > 1;
         agent.connections = 1;
-        if (reopened || (!result.ok && backend !== undefined)) this.#each((tally) => tally.longLived.lost++);
+        this.#count(result, { url, backend: reopened ? undefined : backend, longLived: true });
+        const known = backend;
+        if (known !== undefined && (reopened || !result.ok)) this.#each((tally) => tally.addLost(known));
         else if (result.ok && backend !== undefined && backend !== result.backend) {
           this.#each((tally) => tally.longLived.moved++);
         }
@@ -192,11 +232,28 @@ export class Load {
     return this.#options.urls[this.#turn++ % this.#options.urls.length]!;
   }
 
-  #count(result: RequestResult, kind?: "longLived"): void {
+  /** @param asked what, on which kind of connection, and who has answered on it before */
+  #count(
+    result: RequestResult,
+    { url, backend, longLived }: { url: URL; backend: string | undefined; longLived: boolean },
+  ): void {
     this.#each((tally) => {
       tally.add(result);
-      if (kind) tally.longLived[result.ok ? "ok" : "failed"]++;
+      if (longLived) tally.longLived[result.ok ? "ok" : "failed"]++;
     });
+    if (result.ok) return;
+    const { ms, reason, from } = result;
+    const known = result.backend ?? backend;
+    const failure = {
+      startedAt: Date.now() - ms,
+      ms: round(ms),
+      reason,
+      url: url.href,
+      ...(from && { from }),
+      ...(known !== undefined && { backend: known }),
+      longLived,
+    };
+    this.#each((tally) => tally.addFailure(failure));
   }
 
   #each(change: (tally: Tally) => void): void {

@@ -14,9 +14,22 @@ export interface RequestOptions {
   receive?: (chunk: Buffer) => void;
 }
 
+/** One end of a connection. */
+export interface End {
+  address: string;
+  port: number;
+}
+
 export type RequestResult =
   | { ok: true; backend: string; ms: number }
-  | { ok: false; reason: string; backend: string | undefined; ms: number };
+  | {
+      ok: false;
+      reason: string;
+      backend: string | undefined;
+      ms: number;
+      /** This end of the connection; undefined when it did not come to one. */
+      from: End | undefined;
+    };
 
 /**
  * Never rejects. Reasons: `connect-timeout`, `response-timeout`, `body-timeout`, `status-N`, `no-backend-name`, or the
@@ -28,6 +41,7 @@ export function sendRequest(options: RequestOptions): Promise<RequestResult> {
   return new Promise((resolve) => {
     let phase: "connect" | "response" | "body" = "connect";
     let backend: string | undefined;
+    let from: End | undefined;
     let settled = false;
     const request = httpRequest(url, { agent, method, headers });
     const settle = (reason?: string) => {
@@ -37,7 +51,7 @@ export function sendRequest(options: RequestOptions): Promise<RequestResult> {
       const ms = performance.now() - startedMs;
       if (reason === undefined && backend !== undefined) return resolve({ ok: true, backend, ms });
       request.destroy();
-      resolve({ ok: false, reason: reason ?? "no-backend-name", backend, ms });
+      resolve({ ok: false, reason: reason ?? "no-backend-name", backend, ms, from });
     };
     const timer = setTimeout(() => settle(`${phase}-timeout`), timeoutMs);
     const progress = (next: typeof phase) => {
@@ -46,6 +60,9 @@ export function sendRequest(options: RequestOptions): Promise<RequestResult> {
     };
 
     request.on("socket", (socket) => {
+      // Now: a socket that failed does not know its address any more.
+      const { localAddress: address, localPort: port } = socket;
+      if (address !== undefined && port !== undefined) from = { address, port };
       if (socket.connecting) socket.once("connect", () => progress("response"));
       else progress("response");
       if (send) socket.on("drain", () => timer.refresh());

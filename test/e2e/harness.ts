@@ -18,10 +18,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import { AdminClient } from "../../src/admin/client.ts";
-import type { MachineStatus } from "../../src/control/status.ts";
+import type { Overview } from "../../src/control/overview.ts";
 import type { FrameAudit } from "../../src/dataplane/audit.ts";
 import type { BackendState } from "../../src/dataplane/backend-records.ts";
 import type { Lab } from "../../src/lab/lab.ts";
+import type { RunResult } from "../../src/lab/process.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const READY_MS = 30_000;
@@ -77,15 +78,19 @@ export class Balancer {
   /** Path of the admin socket. */
   readonly socket: string;
   readonly log: LogLine[] = [];
+  readonly admin: AdminClient;
+  readonly #lab: Lab;
+  readonly #node: string;
   readonly #child: ChildProcess;
   readonly #ended: Promise<unknown>;
-  readonly #client: AdminClient;
 
-  private constructor(child: ChildProcess, folder: string, socket: string) {
+  private constructor(lab: Lab, node: string, child: ChildProcess, folder: string, socket: string) {
+    this.#lab = lab;
+    this.#node = node;
     this.folder = folder;
     this.socket = socket;
     this.#child = child;
-    this.#client = new AdminClient(socket);
+    this.admin = new AdminClient(socket);
     running.add(child);
     this.#ended = once(child, "close").then(() => running.delete(child));
     createInterface({ input: child.stderr! }).on("line", (line) => this.log.push(parseLine(line)));
@@ -108,7 +113,7 @@ export class Balancer {
       ...(options.cwd && { cwd: options.cwd }),
       ...(options.env && { env: options.env }),
     });
-    const balancer = new Balancer(child, folder, socket);
+    const balancer = new Balancer(lab, node, child, folder, socket);
     try {
       await eventually(
         "the balancer runs",
@@ -144,16 +149,28 @@ export class Balancer {
     return this.log.map((line) => JSON.stringify(line)).join("\n");
   }
 
-  status(): Promise<MachineStatus> {
-    return this.#client.status();
+  /** Its configuration file. */
+  get file(): string {
+    return join(this.folder, "guideway.yaml");
+  }
+
+  /** Runs a command that operates it, as a process in its node. */
+  command(...argv: string[]): Promise<RunResult> {
+    return this.#lab.exec(this.#node, [process.execPath, MAIN, ...argv, "--socket", this.socket], {
+      check: false,
+    });
+  }
+
+  status(): Promise<Overview> {
+    return this.admin.status();
   }
 
   frames(): Promise<FrameAudit> {
-    return this.#client.frames();
+    return this.admin.frames();
   }
 
   async setBackendState(pool: string, backend: string, state: BackendState): Promise<void> {
-    await this.#client.setBackendState(pool, backend, state);
+    await this.admin.setBackendState(pool, backend, state);
   }
 
   /** Ends it by a signal and waits. @throws Error when it does not end in time; then it is killed */
@@ -178,7 +195,7 @@ export class Balancer {
 
   /** Ends it if it runs, and removes its folder. May be called again. */
   async close(): Promise<void> {
-    await this.#client.close().catch(() => {});
+    await this.admin.close().catch(() => {});
     if (!this.hasEnded) await this.stop();
     rmSync(this.folder, { recursive: true, force: true });
     folders.delete(this.folder);

@@ -107,7 +107,7 @@ export async function checkFrames(balancer: Balancer): Promise<void> {
 const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
 
 /** A status between whose counters no packet came: clients of a connection that broke go on sending for a while. */
-async function quietStatus(balancer: Balancer): Promise<MachineStatus> {
+export async function quietStatus(balancer: Balancer): Promise<MachineStatus> {
   const received = ({ workers }: MachineStatus) => sum(workers.map(({ packets }) => packets));
   let status = await balancer.status();
   await eventually("no packet comes while the counters are read", async () => {
@@ -118,19 +118,41 @@ async function quietStatus(balancer: Balancer): Promise<MachineStatus> {
   return status;
 }
 
-/** Checks that the counters of a machine agree with each other. */
-export async function checkCounters(balancer: Balancer): Promise<void> {
-  const { workers, reasons, vips, pools } = await quietStatus(balancer);
+/** What must agree with each other. */
+function counted({ workers, reasons, vips, pools }: MachineStatus) {
   const backends = pools.flatMap((pool) => pool.backends);
-  const forwarded = (reasons.hit ?? 0) + (reasons.new ?? 0);
-  const received = sum(workers.map(({ packets, handed }) => packets - handed));
+  return {
+    received: sum(workers.map(({ packets, handed }) => packets - handed)),
+    decided: sum(Object.values(reasons)),
+    forwarded: (reasons.hit ?? 0) + (reasons.new ?? 0),
+    new: reasons.new ?? 0,
+    vips: sum(vips.map(({ packets }) => packets)),
+    backends: sum(backends.map(({ packets }) => packets)),
+    vipBytes: sum(vips.map(({ bytes }) => bytes)),
+    backendBytes: sum(backends.map(({ bytes }) => bytes)),
+    newFlows: sum(backends.map(({ newFlows }) => newFlows)),
+  };
+}
+
+/**
+ * Checks that the counters of a machine agree with each other.
+ * @param since a status with the same VIPs and backends: what left before took its counters along
+ */
+export async function checkCounters(balancer: Balancer, since?: MachineStatus): Promise<void> {
+  const status = await quietStatus(balancer);
+  const { workers } = status;
+  const now = counted(status);
+  if (since) {
+    const before = counted(since);
+    for (const key of Object.keys(now) as (keyof typeof now)[]) now[key] -= before[key];
+  }
   // A worker may be at its self-test while the one is read and then the other.
-  const difference = received - sum(Object.values(reasons));
+  const difference = now.received - now.decided;
   assert.ok(Math.abs(difference) <= workers.length, `every packet has one reason: ${difference}`);
-  assert.equal(sum(vips.map(({ packets }) => packets)), forwarded, "VIPs");
-  assert.equal(sum(backends.map(({ packets }) => packets)), forwarded, "backends");
-  assert.equal(sum(vips.map(({ bytes }) => bytes)), sum(backends.map(({ bytes }) => bytes)), "bytes");
-  assert.equal(sum(backends.map(({ newFlows }) => newFlows)), reasons.new ?? 0, "new flows");
+  assert.equal(now.vips, now.forwarded, "VIPs");
+  assert.equal(now.backends, now.forwarded, "backends");
+  assert.equal(now.vipBytes, now.backendBytes, "bytes");
+  assert.equal(now.newFlows, now.new, "new flows");
   assert.equal(sum(workers.map(({ traps }) => traps)), 0, "traps");
 }
 

@@ -1,5 +1,7 @@
 // The monitor and the prober's thread, against real listeners.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { suite, type TestContext, test } from "node:test";
 import type { HealthTarget } from "../../src/health/target.ts";
 import { checkOf, deafPort, Listener, LOCAL } from "./checks.ts";
@@ -166,6 +168,33 @@ suite("the monitor", () => {
     await observer.until((monitor) => monitor.status("p", "b")!.inconclusive >= 4 && observer.log.length > 0);
     assert.equal(observer.monitor.status("p", "b")?.state, "up");
     assert.match(observer.log[0]!, /^warn: health checks said nothing/);
+  });
+
+  test("changes that come while onChange works are told in one call", async (t) => {
+    const names = Array.from({ length: 20 }, (_, n) => `b${n}`);
+    const down: string[][] = [];
+    let up = 0;
+    const observer = new Observer(t, {
+      onChange(changes) {
+        const dead = changes.filter(({ healthy }) => !healthy).map(({ backend }) => backend);
+        up += changes.length - dead.length;
+        if (dead.length === 0) return;
+        // Longer than an interval: all others are checked meanwhile.
+        if (down.push(dead) === 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700);
+      },
+    });
+    const server = createServer((socket) => socket.destroy()).listen(0, "0.0.0.0");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const options = "type: tcp, interval: 400ms, timeout: 100ms, fall: 1";
+    observer.monitor.apply(
+      names.map((name, n) => ({ ...target("p", name, port, options), address: `127.0.0.${n + 2}` })),
+    );
+    await observer.until(() => up === names.length);
+    server.close();
+    await observer.until(() => down.flat().length === names.length);
+    assert.deepEqual(down.flat().sort(), names.toSorted());
+    assert.ok(down.length <= 2, `calls with ${down.map((each) => each.length)}`);
   });
 
   test("an onChange that throws is said, and the next one is called", async (t) => {

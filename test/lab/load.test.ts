@@ -101,7 +101,32 @@ test("a failed request says why: ECONNREFUSED", LIMIT, async (t) => {
   await once(server, "close");
   const load = start(t, url, { concurrency: 1 });
   await sleep(100);
-  assert.deepEqual(Object.keys((await load.stop()).reasons), ["ECONNREFUSED"]);
+  const { reasons, failures, failed } = await load.stop();
+  assert.deepEqual(Object.keys(reasons), ["ECONNREFUSED"]);
+  assert.equal(failures.length, failed);
+  for (const { from, backend, longLived } of failures) {
+    assert.deepEqual([from!.address, backend, longLived], ["127.0.0.1", undefined, false]);
+    assert.ok(from!.port > 1023);
+  }
+});
+
+test("a failed request tells its connection, its time, and who had answered before", LIMIT, async (t) => {
+  const ports: number[] = [];
+  const { url } = await listen(t, (request, response) => {
+    ports.push(request.socket.remotePort!);
+    if (ports.length % 3 !== 0) response.setHeader("x-backend", "a").end("x");
+  });
+  const before = Date.now();
+  const load = start(t, url, { concurrency: 1, requestsPerConnection: 10, timeoutMs: 50 });
+  await sleep(300);
+  const { failures } = await load.stop();
+  assert.ok(failures.length >= 2);
+  for (const [i, failure] of failures.entries()) {
+    const { startedAt, ms, reason, from, backend } = failure;
+    assert.deepEqual([reason, backend, failure.url], ["response-timeout", "a", url.href]);
+    assert.equal(from!.port, ports[3 * i + 2]);
+    assert.ok(startedAt >= before - 1 && startedAt + ms <= Date.now() + 1);
+  }
 });
 
 test("a long-lived connection that is cut counts as lost, and is opened again", LIMIT, async (t) => {
@@ -117,11 +142,13 @@ test("a long-lived connection that is cut counts as lost, and is opened again", 
   assert.deepEqual([before.open, before.lost, before.moved], [1, 0, 0]);
   cut = true;
   await sleep(300);
-  const { longLived, failed } = await load.stop();
+  const { longLived, failed, failures } = await load.stop();
   assert.deepEqual(
     [longLived.open, longLived.lost, longLived.failed, longLived.moved, failed],
     [1, 1, 1, 0, 1],
   );
+  assert.deepEqual(longLived.lostFrom, { a: 1 });
+  assert.deepEqual([failures[0]!.backend, failures[0]!.longLived], ["a", true]);
 });
 
 test(
