@@ -98,6 +98,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   STOPPING: 409,
   CAPACITY: 409,
   TABLE_HEAP: 409,
+  STOPPING: 503,
 };
 
 function answerError(

@@ -57,9 +57,10 @@ async function run(file: string, lastGood: string | undefined, log: Logger): Pro
   });
   const controller = new Controller(
     config,
-    { text, file },
+    { text, file: from },
     {
       log,
+      file,
       around: (change) => systemd.reload(change),
       admin: (next) => admin?.reload(next),
     },

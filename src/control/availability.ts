@@ -69,9 +69,19 @@ export class Availability {
     }
   }
 
-  /** Forgets what was asked for backends that are not there any more. */
+  /** Remembers what was asked. @returns what asks for it again, to be followed by refresh() */
+  remember(): () => void {
+    const asked = [...this.#asked];
+    return () => {
+      this.#asked.clear();
+      for (const [key, state] of asked) this.#asked.set(key, state);
+    };
+  }
+
+  /** Forgets what was asked for backends that are not there any more, and pools that are not. */
   prune(): void {
     const { directory } = this.#options;
+    for (const pool of this.#open) if (!directory.poolNames.includes(pool)) this.#open.delete(pool);
     const known = directory.poolNames.flatMap((pool) =>
       directory.backendsOf(pool).map(({ config }) => keyOf(pool, config.name)),
     );
@@ -79,11 +89,11 @@ export class Availability {
     for (const key of this.#asked.keys()) if (!there.has(key)) this.#asked.delete(key);
   }
 
-  /** The state that a backend should have, were it in its pool now. */
-  stateOf(pool: string, name: string): BackendState {
+  /** The state that a backend should have, were it in its pool now. @param isUp what its own check says */
+  stateOf(pool: string, name: string, isUp = this.#options.isUp(pool, name)): BackendState {
     const asked = this.asked(pool, name);
     if (asked === "dead") return "dead";
-    return this.isOpen(pool) || this.#options.isUp(pool, name) ? asked : "dead";
+    return isUp || this.isOpen(pool) ? asked : "dead";
   }
 
   /**
@@ -92,39 +102,46 @@ export class Availability {
    */
   refresh(pools: readonly string[] = this.#options.directory.poolNames): void {
     const { directory, log, onChange } = this.#options;
+    const switched = pools.filter((pool) => this.#shouldBeOpen(pool) !== this.isOpen(pool));
+    for (const pool of switched) this.#switch(pool);
     const changes = pools.flatMap((pool) => this.#changesOf(pool));
-    if (changes.length === 0) return;
-    directory.update(changes);
+    try {
+      if (changes.length > 0) directory.update(changes);
+    } catch (error) {
+      for (const pool of switched) this.#switch(pool);
+      throw error;
+    }
+    for (const pool of switched) this.#tell(pool);
     for (const { id, state } of changes) {
       const { pool, config } = directory.backends[id]!;
       log.info({ pool, backend: config.name, state }, "backend state");
     }
-    onChange();
+    if (changes.length > 0) onChange();
   }
 
   #changesOf(pool: string): BackendChange[] {
-    const { directory } = this.#options;
-    const backends = directory.backendsOf(pool);
-    this.#openOrClose(pool);
-    return backends.flatMap(({ id, config, state: before }) => {
+    return this.#options.directory.backendsOf(pool).flatMap(({ id, config, state: before }) => {
       const state = this.stateOf(pool, config.name);
       return state === before ? [] : [{ id, state }];
     });
   }
 
-  #openOrClose(pool: string): void {
-    const { directory, isUp, log } = this.#options;
+  #shouldBeOpen(pool: string): boolean {
+    const { directory, isUp } = this.#options;
+    if (directory.pool(pool).whenEmpty !== "open") return false;
     const backends = directory.backendsOf(pool);
-    const allDown = backends.length > 0 && backends.every(({ config }) => !isUp(pool, config.name));
-    const open = allDown && directory.pool(pool).whenEmpty === "open";
-    if (open === this.isOpen(pool)) return;
-    if (open) {
-      this.#open.add(pool);
+    return backends.length > 0 && backends.every(({ config }) => !isUp(pool, config.name));
+  }
+
+  #switch(pool: string): void {
+    if (!this.#open.delete(pool)) this.#open.add(pool);
+  }
+
+  #tell(pool: string): void {
+    const { log } = this.#options;
+    if (this.isOpen(pool))
       log.warn({ pool }, "all backends are down: all of them get packets (whenEmpty: open)");
-    } else {
-      this.#open.delete(pool);
-      log.info({ pool }, "a backend is up again: those that are down get nothing");
-    }
+    else log.info({ pool }, "not all backends are down any more: those that are get nothing");
   }
 }
 

@@ -9,8 +9,12 @@
 //     └ errors
 //
 // Every way ends with an entry of the audit log. A refusal changes nothing.
+//
+//   state   a change that comes         entered by
+//   open    waits for those before it   constructor
+//   closed  is refused: STOPPING        close()
 
-import { loadConfig, parseConfig } from "../config/load.ts";
+import { formatIssue, type LoadedConfig, loadConfig, parseConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -27,10 +31,11 @@ export interface Document {
   file: string;
 }
 
+/** Without a text, the machine's own file is read again. */
 export interface ReloadRequest {
-  file: string;
-  /** Without it the file is read. */
   text?: string | undefined;
+  /** What messages call the text. */
+  file?: string | undefined;
   /** Whether more may move than change.maxMoved allows. */
   force?: boolean;
 }
@@ -47,6 +52,7 @@ export interface ConfigurationStatus {
   file: string;
   /** Counts the configurations that were in force since the start, from 1. */
   generation: number;
+  /** When that of this generation was put in force. */
   appliedAt: string;
   /** Why the last change was refused; undefined when it was not. */
   refused: { at: string; file: string; code: string; message: string } | undefined;
@@ -61,6 +67,8 @@ export interface ChangesOptions {
   readFiles?: (config: Config) => void;
   /** Why the forwarder is not well with what is in force; empty when it is. */
   verify: () => Promise<string[]>;
+  /** Called with a change that stays. */
+  keep: () => void;
   /** States and weights of the backends now. */
   states: StateOf;
   weightOf: (pool: string, backend: string) => number | undefined;
@@ -161,18 +169,22 @@ export class Changes {
    * @throws ConfigError; GuidewayError RESTART_NEEDED, MAX_MOVED, CAPACITY or TABLE_HEAP, and nothing was changed;
    * ROLLED_BACK; ROLLBACK_FAILED, and the new configuration is in force
    */
-  reload(request: ReloadRequest, origin: Origin): Promise<Reloaded> {
-    const { log } = this.#options;
-    const { file } = request;
-    return this.one(origin, "reload", file, async () => {
+  reload({ text, file, force = false }: ReloadRequest, origin: Origin): Promise<Reloaded> {
+    const { log, file: own } = this.#options;
+    const name = text === undefined ? own : (file ?? own);
+    return this.one(origin, "reload", name, async () => {
       try {
-        const result = await this.#reload(request);
+        const result = await this.#reload(
+          text === undefined ? loadConfig(own) : parseConfig(text, name),
+          name,
+          force,
+        );
         this.#status = { ...this.#status, refused: undefined };
         const { outcome, generation } = result;
         const moved = result.vips.filter(({ change }) => change !== "same");
         const detail =
           outcome === "applied" ? `generation ${generation}: ${summary(moved)}` : "no difference";
-        log.info({ file, generation, outcome }, "configuration reloaded");
+        log.info({ file: name, generation, outcome }, "configuration reloaded");
         return { result, detail, outcome };
       } catch (error) {
         const { message } = error as Error;
@@ -193,7 +205,7 @@ export class Changes {
     const document = { text: loaded.text, file };
     const plan = this.#plan(config);
     const answer = {
-      warnings: warnings.map(({ path, message }) => `${path}: ${message}`),
+      warnings: warnings.map(formatIssue),
       vips: plan.vips.map(({ name, change, slotsMoved }) => ({ name, change, slotsMoved })),
     };
     if (plan.changes.length === 0) {
@@ -249,12 +261,14 @@ export class Changes {
     return planChange(before, after, { states, flows: new FlowSample(before, after, "none") });
   }
 
-  #refuse({ restart, vips }: Plan, force: boolean): void {
+  #refuse({ restart, vips }: Plan, file: string, force: boolean): void {
     if (restart.length > 0) {
-      const keys = restart.map(({ path }) => path).join(", ");
+      const keys = restart.map(
+        (change) => `${change.path} (${shown(change.before)} > ${shown(change.after)})`,
+      );
       throw new GuidewayError(
         "RESTART_NEEDED",
-        `a running machine cannot change ${keys}: restart it, or take these changes out`,
+        `${file}: a running machine cannot change ${listed(keys)}: restart it with this configuration, or take that out of it`,
       );
     }
     const { maxMoved } = this.#config.change;
@@ -262,10 +276,31 @@ export class Changes {
     if (force || above.length === 0) return;
     throw new GuidewayError(
       "MAX_MOVED",
-      `more would move than change.maxMoved (${percent(maxMoved)}) allows: ${summary(above)}; ` +
-        "look at it with plan, and force it if it is right",
+      `${file}: more would move than change.maxMoved in force (${percent(maxMoved)}) allows: ${summary(above)}; look at it ` +
+        "with guideway plan --live, make it in smaller steps, or do it nevertheless with --force",
     );
   }
+}
+
+/** Ends of changes that are no refusals, by the code of the error. */
+const OUTCOMES: Readonly<Record<string, AuditEntry["outcome"]>> = {
+  ROLLED_BACK: "rolled back",
+  NOT_ROLLED_BACK: "applied",
+};
+
+function codeOf(error: unknown): string {
+  return error instanceof GuidewayError ? error.code : "INTERNAL";
+}
+
+/** A value of the configuration, not too long. */
+function shown(value: unknown): string {
+  const text = value === null ? "none" : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+function listed(all: readonly string[]): string {
+  const more = all.length - SHOWN;
+  return all.slice(0, SHOWN).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 function percent(part: number): string {
@@ -274,8 +309,7 @@ function percent(part: number): string {
 
 function summary(vips: readonly Pick<VipPlan, "name" | "change" | "slotsMoved">[]): string {
   if (vips.length === 0) return "no VIP moves";
-  const shown = vips
-    .slice(0, 5)
-    .map(({ name, change, slotsMoved }) => `${name} ${change} (${percent(slotsMoved)} moved)`);
-  return shown.join(", ") + (vips.length > shown.length ? ` and ${vips.length - shown.length} more` : "");
+  return listed(
+    vips.map(({ name, change, slotsMoved }) => `${name} ${change} (${percent(slotsMoved)} moved)`),
+  );
 }

@@ -32,6 +32,7 @@ import { Machine } from "./machine.ts";
 import { type Overview, overviewOf } from "./overview.ts";
 import type { Health, Readiness } from "./readiness.ts";
 import type { TableStatus } from "./status.ts";
+import { newcomer, transition } from "./transition.ts";
 
 /** How long new backends may take to answer their first check before they are put in force as they are. */
 const FIRST_CHECK_MS = 2000;
@@ -41,6 +42,8 @@ const RETRY_MS = 1000;
 
 export interface ControllerOptions {
   log: Logger;
+  /** The machine's own file, which a reload without a text reads. Default: what the configuration was read from. */
+  file?: string;
   /** Called around a reload, for whoever must know that one is under way. */
   around?: <T>(change: () => Promise<T>) => Promise<T>;
   /** Takes over what a configuration says of the admin API. @throws when it cannot; the old one stays */
@@ -91,9 +94,11 @@ export class Controller {
     this.changes = new Changes({
       config,
       document,
+      file: options.file ?? document.file,
       apply: (next) => this.#apply(next),
       readFiles: ({ admin }) => options.admin?.(admin),
       verify: () => this.machine.forwarder.verify(),
+      keep: () => this.availability.prune(),
       states: (pool, backend) => this.#backend(pool, backend)?.state ?? "active",
       weightOf: (pool, backend) => this.#backend(pool, backend)?.weight,
       history: this.history,
@@ -183,13 +188,30 @@ export class Controller {
     return directory.backendsOf(pool).find(({ config }) => config.name === name);
   }
 
-  /** Puts a configuration in force: see Changes. */
-  async #apply(next: Config): Promise<void> {
+  /** Puts a configuration in force: see Changes. What operators asked for is there again when it is undone. */
+  async #apply(next: Config): Promise<() => Promise<void>> {
+    const before = this.config;
+    const { directory } = this.machine.engine;
+    const asked = this.availability.remember();
+    const weights = directory.backends.filter(({ weight, config }) => weight !== config.weight);
+    const kept = weights.map(({ pool, config, weight }) => ({ pool, name: config.name, weight }));
+    await this.#putInForce(next);
+    return async () => {
+      asked();
+      await this.#putInForce(before);
+      directory.update(
+        kept.map(({ pool, name, weight }) => ({ id: directory.backend(pool, name).id, weight })),
+      );
+      this.#announce();
+    };
+  }
+
+  async #putInForce(next: Config): Promise<void> {
     const before = this.config;
     this.#refuseTunnels(next);
     this.#options.admin?.(next.admin);
-    // Both: what is there is checked on, and what comes is checked before it gets packets.
-    this.checks.apply(merged(this.#targets(before), this.#targets(next)));
+    const { targets, coming } = transition(this.#targets(before), this.#targets(next));
+    this.checks.apply(targets);
     try {
       await this.#firstChecks(this.#targets(next));
       await this.#vips.leave(next);
@@ -223,6 +245,14 @@ export class Controller {
     this.#options.admin?.(before.admin);
   }
 
+  #keepAdmin(admin: Config["admin"]): void {
+    try {
+      this.#options.admin?.(admin);
+    } catch (error) {
+      this.#log.error({ reason: (error as Error).message }, "the admin API keeps what was refused");
+    }
+  }
+
   /** @throws GuidewayError RESTART_NEEDED when checks are to go through tunnels and the link for them is not there */
   #refuseTunnels({ pools }: Config): void {
     const [pool] = Object.entries(pools).find(([, { health }]) => health?.via === "tunnel") ?? [];
@@ -243,7 +273,8 @@ export class Controller {
   async #firstChecks(targets: readonly HealthTarget[]): Promise<void> {
     const unknown = () =>
       targets.some(({ pool, backend }) => this.checks.status(pool, backend)?.state === "unknown");
-    for (let waitedMs = 0; waitedMs < FIRST_CHECK_MS && unknown(); waitedMs += STEP_MS) await sleep(STEP_MS);
+    const until = performance.now() + FIRST_CHECK_MS;
+    while (!this.#stopping && performance.now() < until && unknown()) await sleep(STEP_MS);
   }
 
   // ── Health ────────────────────────────────────────────────────────────────────
@@ -349,16 +380,10 @@ export class Controller {
   ): Promise<Reloaded> {
     const name = text === undefined ? this.#file : (file ?? this.#file);
     const { around = (change) => change() } = this.#options;
-    return around(() => this.changes.reload({ file: name, text, force }, origin));
+    return around(() => this.changes.reload({ text, file, force }, origin));
   }
 
   audit(limit: number): AuditEntry[] {
     return this.history.entries(limit);
   }
-}
-
-/** Targets of both; where both check a backend, as the second does. */
-function merged(before: readonly HealthTarget[], next: readonly HealthTarget[]): HealthTarget[] {
-  const key = ({ pool, backend }: HealthTarget) => `${pool}\n${backend}`;
-  return [...new Map([...before, ...next].map((target) => [key(target), target])).values()];
 }

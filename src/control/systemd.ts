@@ -3,7 +3,7 @@
 //   state      entered by    message
 //   starting   constructor   —
 //   serving    ready()       READY=1, STATUS=…; STATUS=… when it changes; WATCHDOG=1 while it is well
-//   reloading  reload()      RELOADING=1 with the time, then READY=1 however it ended
+//   reloading  reload()      RELOADING=1 with the time, then READY=1 when none is under way any more, however it ended
 //   stopping   stopping()    STOPPING=1
 //   closed     close()       —
 //
@@ -43,6 +43,9 @@ export class Systemd {
   #status: string | undefined;
   #silent = false;
   #wasAlive = true;
+  /** Reloads under way or waiting. */
+  #reloads = 0;
+  #closed = false;
   #timers: NodeJS.Timeout[] = [];
 
   constructor(options: SystemdOptions) {
@@ -73,11 +76,12 @@ export class Systemd {
   /** Does a reload, between RELOADING=1 and READY=1. @returns what `change` returns; its error is passed on */
   async reload<T>(change: () => Promise<T>): Promise<T> {
     // CLOCK_MONOTONIC, as hrtime is: systemd tells a message before its request from one after it.
+    this.#reloads++;
     this.#notify("RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     try {
       return await change();
     } finally {
-      this.#notify("READY=1", this.#statusLine(true));
+      if (--this.#reloads === 0) this.#notify("READY=1", this.#statusLine(true));
     }
   }
 
@@ -89,6 +93,7 @@ export class Systemd {
 
   /** Nothing is said from here on. May be called again. */
   close(): void {
+    this.#closed = true;
     for (const timer of this.#timers.splice(0)) clearInterval(timer);
   }
 
@@ -113,7 +118,7 @@ export class Systemd {
 
   #notify(...lines: string[]): void {
     const message = lines.filter(Boolean).join("\n");
-    if (!this.#socket || !this.#send || message === "") return;
+    if (!this.#socket || !this.#send || this.#closed || message === "") return;
     try {
       this.#send(this.#socket, message);
       this.#silent = false;

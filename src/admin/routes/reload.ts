@@ -15,6 +15,10 @@ const request = z
     file: z.string().optional().describe("What messages call the text."),
     force: z.boolean().optional().describe("Whether more may move than `change.maxMoved` allows."),
   })
+  .refine(({ text, file }) => file === undefined || text !== undefined, {
+    path: ["file"],
+    message: "only names a text, expected one in text; without both the machine's own file is read again",
+  })
   .optional();
 
 const body = z
