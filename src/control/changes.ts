@@ -14,6 +14,7 @@
 //   open    waits for those before it   constructor
 //   closed  is refused: STOPPING        close()
 
+import { diffConfigs } from "../config/diff.ts";
 import { formatIssue, type LoadedConfig, loadConfig, parseConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { GuidewayError } from "../errors.ts";
