@@ -35,7 +35,7 @@ export function parseConfig(text: string, file: string): LoadedConfig {
 
 /** Reads a configuration file; like parseConfig, and a file that cannot be read is a ConfigError too. */
 export function loadConfig(file: string): LoadedConfig {
-  return parseConfig(readText(file), file);
+  return parseConfig(readConfigText(file), file);
 }
 
 function byPosition(a: ConfigIssue, b: ConfigIssue): number {
@@ -59,8 +59,8 @@ function place(issue: z.core.$ZodIssue, source: Source): ConfigIssue[] {
   return [source.issue(issue.path, message, at)];
 }
 
-/** The text of a file of at most MAX_FILE_BYTES. Pipes are fine: `--config <(generate)`. */
-function readText(file: string): string {
+/** The text of a file of at most MAX_FILE_BYTES. Pipes are fine: `--config <(generate)`. @throws ConfigError */
+export function readConfigText(file: string): string {
   const fail = (message: string, cause?: unknown) =>
     new ConfigError([{ file, line: 0, column: 0, path: "", message }], cause);
   const bytes = Buffer.allocUnsafe(MAX_FILE_BYTES + 1);

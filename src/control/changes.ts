@@ -15,7 +15,7 @@
 //   closed  is refused: STOPPING        close()
 
 import { diffConfigs } from "../config/diff.ts";
-import { formatIssue, type LoadedConfig, loadConfig, parseConfig } from "../config/load.ts";
+import { formatIssue, type LoadedConfig, readConfigText } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -24,6 +24,7 @@ import { type Plan, planChange, type VipPlan } from "../plan/plan.ts";
 import type { StateOf } from "../plan/tables.ts";
 import { takeWeights } from "../plan/weights.ts";
 import type { AuditEntry, History, Origin } from "./history.ts";
+import { parseAside } from "./parse.ts";
 
 /** A configuration as it was written. */
 export interface Document {
@@ -175,11 +176,8 @@ export class Changes {
     const name = text === undefined ? own : (file ?? own);
     return this.one(origin, "reload", name, async () => {
       try {
-        const result = await this.#reload(
-          text === undefined ? loadConfig(own) : parseConfig(text, name),
-          name,
-          force,
-        );
+        const loaded = await parseAside({ text: text ?? readConfigText(own), file: name });
+        const result = await this.#reload(loaded, name, force);
         this.#status = { ...this.#status, refused: undefined };
         const { outcome, generation } = result;
         const moved = result.vips.filter(({ change }) => change !== "same");
