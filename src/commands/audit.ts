@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { columns, counted } from "../columns.ts";
 import { type ConnectionOptions, connected, withConnection } from "./connection.ts";
 
 /** `guideway audit`: what was changed on a running machine. */

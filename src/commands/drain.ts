@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import type { AdminClient } from "../admin/client.ts";
 import { parseDuration } from "../config/duration.ts";
+import type { CheckedBackend } from "../control/overview.ts";
 import { GuidewayError } from "../errors.ts";
 import { type ConnectionOptions, connected, withConnection } from "./connection.ts";
 import { findBackend } from "./operated-backend.ts";
@@ -34,15 +35,26 @@ export function register(program: Command): void {
       await connected(connection, async (client) => {
         const { pool, backend } = await findBackend(client, name);
         await client.setBackendState(pool, backend, "active");
-        process.stdout.write(`${pool}/${backend} gets new flows again\n`);
+        const { state, health } = await find(client, pool, backend);
+        const text =
+          state === "active"
+            ? "gets new flows again"
+            : `is not drained any more, but down: ${health?.reason || "its checks fail"}`;
+        process.stdout.write(`${pool}/${backend} ${text}\n`);
       });
     });
 }
 
-async function activeFlows(client: AdminClient, pool: string, backend: string): Promise<number> {
+/** @throws GuidewayError UNKNOWN when it has left the configuration meanwhile */
+async function find(client: AdminClient, pool: string, name: string): Promise<CheckedBackend> {
   const { pools } = await client.status();
-  const found = pools.find(({ name }) => name === pool)?.backends.find(({ name }) => name === backend);
-  return found?.activeFlows ?? 0;
+  const found = pools.find((each) => each.name === pool)?.backends.find((each) => each.name === name);
+  if (found) return found;
+  throw new GuidewayError("UNKNOWN", `${pool}/${name} is not in the machine's configuration any more`);
+}
+
+async function activeFlows(client: AdminClient, pool: string, backend: string): Promise<number> {
+  return (await find(client, pool, backend)).activeFlows;
 }
 
 async function tell(client: AdminClient, pool: string, backend: string): Promise<void> {

@@ -10,7 +10,9 @@ export async function findBackend(
 ): Promise<{ pool: string; backend: string }> {
   const { pools } = await client.status();
   const all = pools.flatMap((pool) => pool.backends.map((each) => ({ pool: pool.name, backend: each.name })));
-  const found = all.filter(({ pool, backend }) => backend === name || `${pool}/${backend}` === name);
+  // A name may have a slash, too: in full it is not another's.
+  const full = all.filter(({ pool, backend }) => `${pool}/${backend}` === name);
+  const found = full.length > 0 ? full : all.filter(({ backend }) => backend === name);
   if (found.length === 1) return found[0]!;
   const list = (backends: typeof all) => backends.map(({ pool, backend }) => `${pool}/${backend}`).join(", ");
   if (found.length > 1) {

@@ -5,11 +5,11 @@ import { GuidewayError } from "../errors.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { ActiveFlows, ConnectionPlan } from "../plan/pools.ts";
 import type { StateOf } from "../plan/tables.ts";
+import { type ConnectionOptions, connected, withConnection } from "./connection.ts";
 
-interface PlanCommandOptions {
+interface PlanCommandOptions extends ConnectionOptions {
   pcap?: string;
   live?: true;
-  socket: string;
   maxMoved?: number;
   json?: true;
 }
@@ -24,23 +24,22 @@ interface Change {
 
 /** `guideway plan`: what a change of the configuration would move. */
 export function register(program: Command): void {
-  program
+  const command = program
     .command("plan")
     .description("show what a change of the configuration would move: slots, flows, connections")
     .argument("<files...>", "the configuration now and the one to come, YAML; with --live the latter alone")
     .usage("[options] <old> <new>\n       guideway plan --live [options] <new>")
     .option("--pcap <sample>", "try it on the flows of a capture, classic pcap, instead of generated ones")
     .option("--live", "compare with a running machine, and count its connections")
-    .option("-s, --socket <path>", "its admin.socket", "/run/guideway/admin.sock")
     .addOption(
       new Option("--max-moved <percent>", "fail when more of a VIP would move, such as 5%").argParser(
         percentage,
       ),
     )
-    .option("--json", "one JSON object on stdout")
-    .action(async (files: string[], options: PlanCommandOptions) => {
-      await run(files, options);
-    });
+    .option("--json", "one JSON object on stdout");
+  withConnection(command).action(async (files: string[], options: PlanCommandOptions) => {
+    await run(files, options);
+  });
 }
 
 function percentage(text: string): number {
@@ -60,10 +59,14 @@ async function run(files: readonly string[], options: PlanCommandOptions): Promi
     const names = options.live ? "one: NEW, to compare with what runs" : "two: OLD and NEW";
     throw new GuidewayError("USAGE", `${files.length} files are named, expected ${names}`, { exitCode: 2 });
   }
+  if (!options.live && options.url !== undefined)
+    throw new GuidewayError("USAGE", "--url names a machine to compare with, which takes --live", {
+      exitCode: 2,
+    });
   const { planChange } = await import("../plan/plan.ts");
   const { connectionsMoved } = await import("../plan/pools.ts");
   const { before, after, states, activeFlows } = options.live
-    ? await readLive(files[0]!, options.socket)
+    ? await readLive(files[0]!, options)
     : await readFiles(files[0]!, files[1]!);
   const flows = options.pcap === undefined ? undefined : await readFlows(before, after, options.pcap);
   const plan = planChange(before, after, { ...(flows && { flows }), ...(states && { states }) });
@@ -93,32 +96,27 @@ async function readFiles(old: string, next: string): Promise<Change> {
 }
 
 /** The configuration in force of a running machine, and what it knows of its backends. */
-async function readLive(next: string, socket: string): Promise<Change> {
+async function readLive(next: string, connection: ConnectionOptions): Promise<Change> {
   const { loadConfig, parseConfig } = await import("../config/load.ts");
-  const { AdminClient } = await import("../admin/client.ts");
   const { takeWeights } = await import("../plan/weights.ts");
   const after = loadConfig(next).config;
-  const client = new AdminClient(socket);
-  try {
-    const { text, file } = await client.config();
-    const { pools } = await client.status();
-    const backends = new Map(
-      pools.flatMap((pool) =>
-        pool.backends.map((backend) => [JSON.stringify([pool.name, backend.name]), backend] as const),
-      ),
-    );
-    const find = (pool: string, backend: string) => backends.get(JSON.stringify([pool, backend]));
-    const before = parseConfig(text, file).config;
-    takeWeights(before, after, (pool, backend) => find(pool, backend)?.weight);
-    return {
-      before,
-      after,
-      states: (pool, backend) => find(pool, backend)?.state ?? "active",
-      activeFlows: (pool, backend) => find(pool, backend)?.activeFlows ?? 0,
-    };
-  } finally {
-    await client.close();
-  }
+  const { text, file, pools } = await connected(connection, async (client) => {
+    return { ...(await client.config()), pools: (await client.status()).pools };
+  });
+  const backends = new Map(
+    pools.flatMap((pool) =>
+      pool.backends.map((backend) => [JSON.stringify([pool.name, backend.name]), backend] as const),
+    ),
+  );
+  const find = (pool: string, backend: string) => backends.get(JSON.stringify([pool, backend]));
+  const before = parseConfig(text, file).config;
+  takeWeights(before, after, (pool, backend) => find(pool, backend)?.weight);
+  return {
+    before,
+    after,
+    states: (pool, backend) => find(pool, backend)?.state ?? "active",
+    activeFlows: (pool, backend) => find(pool, backend)?.activeFlows ?? 0,
+  };
 }
 
 async function readFlows(before: Config, after: Config, file: string) {

@@ -1,8 +1,6 @@
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { Reloaded } from "../control/changes.ts";
-import { GuidewayError } from "../errors.ts";
 import { type ConnectionOptions, connected, withConnection } from "./connection.ts";
 
 interface ReloadOptions extends ConnectionOptions {
@@ -19,23 +17,13 @@ export function register(program: Command): void {
     .option("--force", "also if more moves than change.maxMoved allows")
     .option("--json", "one JSON object on stdout")
     .action(async ({ config, force, json, ...connection }: ReloadOptions) => {
-      const document = config === undefined ? {} : { text: read(config), file: resolve(config) };
+      const { readConfigText } = await import("../config/load.ts");
+      const document = config === undefined ? {} : { text: readConfigText(config), file: resolve(config) };
       const result = await connected(connection, (client) =>
         client.reload({ ...document, ...(force && { force }) }),
       );
       process.stdout.write(`${json ? JSON.stringify(result) : await render(result)}\n`);
     });
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new GuidewayError("CONFIG", `${file}: it cannot be read: ${(cause as Error).message}`, {
-      exitCode: 2,
-      cause,
-    });
-  }
 }
 
 async function render({ outcome, generation, warnings, vips }: Reloaded): Promise<string> {

@@ -60,7 +60,7 @@ export const FORWARDER: ForwarderStatus = {
 const START = new Date(0).toISOString();
 
 /** What a check found. */
-const CHECKED: HealthStatus = {
+export const CHECKED: HealthStatus = {
   state: "up",
   since: 0,
   reason: "",
@@ -85,8 +85,25 @@ export class MemoryMachine implements Operated {
       mac: id === 1 ? "02:00:00:00:00:21" : undefined,
     }),
   };
-  readonly forwarder = { status: () => FORWARDER };
+  readonly forwarder = { status: () => this.forwarderStatus };
   readonly entries: AuditEntry[] = [];
+  /** What operators asked for, by pool/name. */
+  readonly asked = new Map<string, BackendState>();
+  /** What checks found, by name of the backend. */
+  readonly checked = new Map<string, HealthStatus>();
+  /** Flows that a backend has at each look, by its name; the last one stays. */
+  readonly flows = new Map<string, number[]>();
+  forwarderStatus = FORWARDER;
+  refused: ConfigurationStatus["refused"];
+  announcing: AnnouncerStatus = {
+    kind: "gobgp",
+    connected: true,
+    error: undefined,
+    announced: [{ prefix: "10.99.0.1/32", since: START }],
+    wanted: ["10.99.0.1/32", "10.99.0.2/32"],
+    peers: [{ address: "10.0.0.1", asn: 65000, state: "established", uptimeSeconds: 3 }],
+    changes: { announced: 1, withdrawn: 0, failed: 2 },
+  };
   now: Health & Readiness = { healthy: true, ready: true, reasons: [] };
 
   constructor(text = CONFIG, workers = 1) {
@@ -105,7 +122,7 @@ export class MemoryMachine implements Operated {
   }
 
   configuration(): ConfigurationStatus {
-    return { file: "c.yaml", generation: 1, appliedAt: START, refused: undefined };
+    return { file: "c.yaml", generation: 1, appliedAt: START, refused: this.refused };
   }
 
   historyStatus(): HistoryStatus {
@@ -116,15 +133,7 @@ export class MemoryMachine implements Operated {
   }
 
   announcement(): AnnouncerStatus {
-    return {
-      kind: "gobgp",
-      connected: true,
-      error: undefined,
-      announced: [{ prefix: "10.99.0.1/32", since: START }],
-      wanted: ["10.99.0.1/32", "10.99.0.2/32"],
-      peers: [{ address: "10.0.0.1", asn: 65000, state: "established", uptimeSeconds: 3 }],
-      changes: { announced: 1, withdrawn: 0, failed: 2 },
-    };
+    return this.announcing;
   }
 
   checkOf(pool: string): HealthStatus | undefined {
@@ -163,9 +172,19 @@ export class MemoryMachine implements Operated {
         ...pool,
         usable: true,
         open: false,
-        backends: pool.backends.map((backend) => ({ ...backend, asked: "active", health: CHECKED })),
+        backends: pool.backends.map((backend) => ({
+          ...backend,
+          activeFlows: this.#flowsOf(backend.name) ?? backend.activeFlows,
+          asked: this.asked.get(`${pool.name}/${backend.name}`) ?? "active",
+          health: this.checked.get(backend.name) ?? CHECKED,
+        })),
       })),
     };
+  }
+
+  #flowsOf(name: string): number | undefined {
+    const flows = this.flows.get(name);
+    return flows && flows.length > 1 ? flows.shift() : flows?.[0];
   }
 
   auditFrames(): FrameAudit {
@@ -181,6 +200,7 @@ export class MemoryMachine implements Operated {
   async setBackendState(pool: string, name: string, state: BackendState, origin: Origin): Promise<void> {
     const { directory } = this.engine;
     directory.setBackendState(directory.backend(pool, name).id, state);
+    this.asked.set(`${pool}/${name}`, state);
     this.#note(origin, state, `${pool}/${name}`);
   }
 

@@ -1,6 +1,6 @@
 // The command line as its users have it: a process of its own.
 
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 /** The program. */
@@ -20,4 +20,13 @@ export function guideway(args: readonly string[], input?: Uint8Array): Ended {
     ...(input && { input }),
   });
   return { status, stdout, stderr };
+}
+
+/** The same while this process goes on: it may have the server that the command asks. */
+export function guidewayAside(...args: string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [MAIN, ...args], (error, stdout, stderr) => {
+      resolve({ status: error ? Number(error.code) : 0, stdout, stderr });
+    });
+  });
 }
