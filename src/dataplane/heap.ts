@@ -37,6 +37,21 @@ export class TableHeap {
    */
   allocate(bytes: number): number {
     const size = alignUp(bytes, LINE);
+    const gap = this.#gapFor(size);
+    const { offset } = gap;
+    gap.offset += size;
+    gap.bytes -= size;
+    if (gap.bytes === 0) this.#gaps.splice(this.#gaps.indexOf(gap), 1);
+    this.#blocks.set(offset, size);
+    return offset;
+  }
+
+  /** @throws GuidewayError TABLE_HEAP when a block of this size could not be allocated now */
+  checkRoom(bytes: number): void {
+    this.#gapFor(alignUp(bytes, LINE));
+  }
+
+  #gapFor(size: number): Gap {
     const gap = this.#gaps.find((each) => each.bytes >= size);
     if (!gap) {
       throw new GuidewayError(
@@ -45,12 +60,7 @@ export class TableHeap {
           "restart with the new configuration, so that the heap is sized for it",
       );
     }
-    const { offset } = gap;
-    gap.offset += size;
-    gap.bytes -= size;
-    if (gap.bytes === 0) this.#gaps.splice(this.#gaps.indexOf(gap), 1);
-    this.#blocks.set(offset, size);
-    return offset;
+    return gap;
   }
 
   free(offset: number): void {

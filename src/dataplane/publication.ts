@@ -54,11 +54,17 @@ export class Publication {
    * @throws GuidewayError TABLE_HEAP when there is no room even then
    */
   allocate(bytes: number): number {
+    this.checkRoom(bytes);
+    return this.#heap.allocate(bytes);
+  }
+
+  /** Waits for room as allocate() does, and takes none. @throws GuidewayError TABLE_HEAP */
+  checkRoom(bytes: number): void {
     for (let waitedMs = 0; !this.#heap.hasRoom(bytes) && waitedMs < WAIT_MS; waitedMs += STEP_MS) {
       if (this.reclaim() === 0) break;
       if (!this.#heap.hasRoom(bytes)) Atomics.wait(this.#pause, 0, 0, STEP_MS);
     }
-    return this.#heap.allocate(bytes);
+    this.#heap.checkRoom(bytes);
   }
 
   /** Gives back a block that was never published. */

@@ -54,6 +54,8 @@ export class Tables {
         const signature = `${size} ${backends.map(({ id, weight }) => `${id}:${weight}`).join(" ")}`;
         const before = this.#published.get(pool);
         if (!all && signature === before?.signature) continue;
+        // First: to build a table of ten million slots takes a second.
+        if (backends.some(({ weight }) => weight > 0)) this.#publication.checkRoom(tableBytes(size));
         const startMs = performance.now();
         const slots = build();
         const built = {
