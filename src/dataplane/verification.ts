@@ -81,8 +81,9 @@ export class Verification {
     }
   }
 
+  /** Not by its address: that of a block which was freed may be another's by now, in the same cell even. */
   #isCurrent(block: PublishedBlock): boolean {
-    return this.#directory.published.get(block.cell)?.block === block.block;
+    return this.#directory.published.get(block.cell) === block;
   }
 
   /** The backends' records follow the blocks; after the last one the next round begins. @returns bytes compared */
