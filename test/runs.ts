@@ -18,6 +18,8 @@ export const runs = {
   hostile: long ? { packets: 1_000_000 } : { packets: 20_000 },
   /** Configurations that follow each other on a running machine. */
   reload: long ? { reloads: 500 } : { reloads: 50 },
+  /** Sequences of configurations. */
+  directory: long ? { cases: 1000 } : { cases: 40 },
   /** Packets at wrong workers. */
   handoff: long ? { packets: 200_000 } : { packets: 4000 },
 };

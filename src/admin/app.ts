@@ -98,7 +98,6 @@ const STATUSES: Readonly<Record<string, number>> = {
   STOPPING: 409,
   CAPACITY: 409,
   TABLE_HEAP: 409,
-  STOPPING: 503,
 };
 
 function answerError(

@@ -13,12 +13,16 @@ export function register(program: Command): void {
         process.stdout.write(`${JSON.stringify({ entries })}\n`);
         return;
       }
-      const { columns } = await import("../columns.ts");
       const rows = entries.map(({ at, by, user, action, target, outcome, detail }) =>
-        [at, user ? `${by} ${user}` : by, action, target, outcome, detail.split("\n")[0]!].map(printable),
+        [at, user ? `${by} ${user}` : by, action, target, outcome, firstLine(detail)].map(printable),
       );
       process.stdout.write(`${columns([["AT", "BY", "ACTION", "TARGET", "OUTCOME", "DETAIL"], ...rows])}\n`);
     });
+}
+
+function firstLine(text: string): string {
+  const [first = "", ...more] = text.split("\n");
+  return more.length === 0 ? first : `${first} (and ${counted(more.length, "more line")})`;
 }
 
 /** Names and errors are others' words: no control characters of theirs reach a terminal. */

@@ -9,10 +9,6 @@
 //     └ errors
 //
 // Every way ends with an entry of the audit log. A refusal changes nothing.
-//
-//   state   a change that comes         entered by
-//   open    waits for those before it   constructor
-//   closed  is refused: STOPPING        close()
 
 import { diffConfigs } from "../config/diff.ts";
 import { formatIssue, type LoadedConfig, readConfigText } from "../config/load.ts";
@@ -26,6 +22,9 @@ import { takeWeights } from "../plan/weights.ts";
 import type { AuditEntry, History, Origin } from "./history.ts";
 import { parseAside } from "./parse.ts";
 
+/** Things that a message names; of more it says how many. */
+const SHOWN = 5;
+
 /** A configuration as it was written. */
 export interface Document {
   text: string;
@@ -33,11 +32,10 @@ export interface Document {
   file: string;
 }
 
-/** Without a text, the machine's own file is read again. */
 export interface ReloadRequest {
+  file: string;
+  /** Without it the file is read. */
   text?: string | undefined;
-  /** What messages call the text. */
-  file?: string | undefined;
   /** Whether more may move than change.maxMoved allows. */
   force?: boolean;
 }
@@ -54,7 +52,6 @@ export interface ConfigurationStatus {
   file: string;
   /** Counts the configurations that were in force since the start, from 1. */
   generation: number;
-  /** When that of this generation was put in force. */
   appliedAt: string;
   /** Why the last change was refused; undefined when it was not. */
   refused: { at: string; file: string; code: string; message: string } | undefined;
@@ -63,14 +60,17 @@ export interface ConfigurationStatus {
 export interface ChangesOptions {
   config: Config;
   document: Document;
-  /** Puts a configuration in force. Rejects when it cannot be; nothing was changed then, but with ROLLBACK_FAILED. */
-  apply: (config: Config) => Promise<void>;
+  /**
+   * Puts a configuration in force. Rejects when it cannot be; nothing was changed then, but with ROLLBACK_FAILED.
+   * @returns what undoes it
+   */
+  apply: (config: Config) => Promise<() => Promise<void>>;
+  /** Called with a change that stays. */
+  keep: () => void;
   /** Reads the files that a configuration names again, where the configuration itself is the same. */
   readFiles?: (config: Config) => void;
   /** Why the forwarder is not well with what is in force; empty when it is. */
   verify: () => Promise<string[]>;
-  /** Called with a change that stays. */
-  keep: () => void;
   /** States and weights of the backends now. */
   states: StateOf;
   weightOf: (pool: string, backend: string) => number | undefined;
@@ -171,19 +171,19 @@ export class Changes {
    * @throws ConfigError; GuidewayError RESTART_NEEDED, MAX_MOVED, CAPACITY or TABLE_HEAP, and nothing was changed;
    * ROLLED_BACK; ROLLBACK_FAILED, and the new configuration is in force
    */
-  reload({ text, file, force = false }: ReloadRequest, origin: Origin): Promise<Reloaded> {
-    const { log, file: own } = this.#options;
-    const name = text === undefined ? own : (file ?? own);
-    return this.one(origin, "reload", name, async () => {
+  reload(request: ReloadRequest, origin: Origin): Promise<Reloaded> {
+    const { log } = this.#options;
+    const { file, text, force = false } = request;
+    return this.one(origin, "reload", file, async () => {
       try {
-        const loaded = await parseAside({ text: text ?? readConfigText(own), file: name });
-        const result = await this.#reload(loaded, name, force);
+        const loaded = await parseAside({ text: text ?? readConfigText(file), file });
+        const result = await this.#reload(loaded, file, force);
         this.#status = { ...this.#status, refused: undefined };
         const { outcome, generation } = result;
         const moved = result.vips.filter(({ change }) => change !== "same");
         const detail =
           outcome === "applied" ? `generation ${generation}: ${summary(moved)}` : "no difference";
-        log.info({ file: name, generation, outcome }, "configuration reloaded");
+        log.info({ file, generation, outcome }, "configuration reloaded");
         return { result, detail, outcome };
       } catch (error) {
         const { message } = error as Error;
@@ -197,52 +197,58 @@ export class Changes {
     });
   }
 
-  async #reload({ file, text, force = false }: ReloadRequest): Promise<Reloaded> {
-    const { apply, readFiles, history } = this.#options;
-    const loaded = text === undefined ? loadConfig(file) : parseConfig(text, file);
-    const { config, warnings } = loaded;
-    const document = { text: loaded.text, file };
+  async #reload(loaded: LoadedConfig, file: string, force: boolean): Promise<Reloaded> {
+    const { apply, readFiles, keep, history } = this.#options;
+    const { config, warnings, text } = loaded;
+    const document = { text, file };
+    // Not by the plan, which leaves out what was set by hand already.
+    const same = diffConfigs(this.#config, config).length === 0;
     const plan = this.#plan(config);
     const answer = {
       warnings: warnings.map(formatIssue),
       vips: plan.vips.map(({ name, change, slotsMoved }) => ({ name, change, slotsMoved })),
     };
-    if (plan.changes.length === 0) {
+    if (same) {
       readFiles?.(config);
-      this.#document = document;
+      this.#inForce(config, document, 0);
+      history.keep(text);
       return { outcome: "unchanged", generation: this.#status.generation, ...answer };
     }
-    this.#refuse(plan, force);
+    this.#refuse(plan, file, force);
     try {
-      await apply(config);
-      await this.#verify(file);
+      await this.#verify(file, await apply(config));
     } catch (error) {
-      if (codeOf(error) === "ROLLBACK_FAILED") this.#inForce(config, document);
+      if (codeOf(error) === "ROLLBACK_FAILED") {
+        this.#inForce(config, document, 1);
+        keep();
+      }
       throw error;
     }
-    this.#inForce(config, document);
-    history.keep(document.text);
+    this.#inForce(config, document, 1);
+    keep();
+    history.keep(text);
     return { outcome: "applied", generation: this.#status.generation, ...answer };
   }
 
-  #inForce(config: Config, document: Document): void {
+  /** Notes what is in force. @param generations that it is newer: none when it means the same */
+  #inForce(config: Config, document: Document, generations: 0 | 1): void {
+    const { generation, appliedAt } = this.#status;
     this.#config = config;
     this.#document = document;
     this.#status = {
       file: document.file,
-      generation: this.#status.generation + 1,
-      appliedAt: new Date().toISOString(),
+      generation: generation + generations,
+      appliedAt: generations > 0 ? new Date().toISOString() : appliedAt,
       refused: undefined,
     };
   }
 
   /** @throws GuidewayError ROLLED_BACK, or ROLLBACK_FAILED when that could not be done */
-  async #verify(file: string): Promise<void> {
-    const { apply, verify } = this.#options;
-    const problems = await verify();
+  async #verify(file: string, undo: () => Promise<void>): Promise<void> {
+    const problems = await this.#options.verify();
     if (problems.length === 0) return;
     const what = `${file}: with this configuration the forwarder failed its self-test (${problems.join("; ")})`;
-    await apply(this.#config).catch((cause: Error) => {
+    await undo().catch((cause: Error) => {
       throw new GuidewayError(
         "ROLLBACK_FAILED",
         `${what}, and the one before cannot be put in force again (${cause.message}): restart guideway`,
@@ -279,16 +285,6 @@ export class Changes {
         "with guideway plan --live, make it in smaller steps, or do it nevertheless with --force",
     );
   }
-}
-
-/** Ends of changes that are no refusals, by the code of the error. */
-const OUTCOMES: Readonly<Record<string, AuditEntry["outcome"]>> = {
-  ROLLED_BACK: "rolled back",
-  NOT_ROLLED_BACK: "applied",
-};
-
-function codeOf(error: unknown): string {
-  return error instanceof GuidewayError ? error.code : "INTERNAL";
 }
 
 /** A value of the configuration, not too long. */

@@ -60,7 +60,7 @@ export class Controller {
   readonly #log: Logger;
   readonly #announcer: Announcer;
   readonly #vips: AnnouncedVips;
-  /** What the machine was started with. */
+  /** The machine's own file. */
   readonly #file: string;
   #retry: NodeJS.Timeout | undefined;
 
@@ -72,7 +72,7 @@ export class Controller {
     const { log } = options;
     this.#options = options;
     this.#log = log;
-    this.#file = document.file;
+    this.#file = options.file ?? document.file;
     // First, while this process is small: it has a guard of its own.
     this.#announcer = createAnnouncer(config, log);
     this.machine = new Machine(config, log);
@@ -94,11 +94,10 @@ export class Controller {
     this.changes = new Changes({
       config,
       document,
-      file: options.file ?? document.file,
       apply: (next) => this.#apply(next),
+      keep: () => this.availability.prune(),
       readFiles: ({ admin }) => options.admin?.(admin),
       verify: () => this.machine.forwarder.verify(),
-      keep: () => this.availability.prune(),
       states: (pool, backend) => this.#backend(pool, backend)?.state ?? "active",
       weightOf: (pool, backend) => this.#backend(pool, backend)?.weight,
       history: this.history,
@@ -193,17 +192,29 @@ export class Controller {
     const before = this.config;
     const { directory } = this.machine.engine;
     const asked = this.availability.remember();
-    const weights = directory.backends.filter(({ weight, config }) => weight !== config.weight);
-    const kept = weights.map(({ pool, config, weight }) => ({ pool, name: config.name, weight }));
+    const weights = directory.poolNames
+      .flatMap((pool) => directory.backendsOf(pool))
+      .filter(({ weight, config }) => weight !== config.weight)
+      .map(({ pool, config: { name }, weight }) => ({ pool, name, weight }));
     await this.#putInForce(next);
     return async () => {
       asked();
       await this.#putInForce(before);
-      directory.update(
-        kept.map(({ pool, name, weight }) => ({ id: directory.backend(pool, name).id, weight })),
-      );
-      this.#announce();
+      this.#setWeights(weights);
     };
+  }
+
+  /** Weights that were set by hand. */
+  #setWeights(weights: readonly { pool: string; name: string; weight: number }[]): void {
+    const { directory } = this.machine.engine;
+    try {
+      directory.update(
+        weights.map(({ pool, name, weight }) => ({ id: directory.backend(pool, name).id, weight })),
+      );
+    } catch (error) {
+      this.#log.error({ weights, reason: (error as Error).message }, "weights are the configuration's again");
+    }
+    this.#vips.update();
   }
 
   async #putInForce(next: Config): Promise<void> {
@@ -213,7 +224,7 @@ export class Controller {
     const { targets, coming } = transition(this.#targets(before), this.#targets(next));
     this.checks.apply(targets);
     try {
-      await this.#firstChecks(this.#targets(next));
+      await this.#firstChecks(coming);
       await this.#vips.leave(next);
       await this.#toMachine(next);
       this.checks.apply(this.#targets(next));
@@ -224,11 +235,13 @@ export class Controller {
       this.#refresh();
       this.#vips.left();
     }
-    this.availability.prune();
   }
 
   #toMachine(config: Config): Promise<unknown> {
-    return this.machine.apply(config, (pool, backend) => this.availability.stateOf(pool, backend));
+    return this.machine.apply(config, (pool, name) => {
+      const moves = this.checks.status(pool, newcomer(name)) !== undefined;
+      return this.availability.stateOf(pool, name, this.#isUp(pool, moves ? newcomer(name) : name));
+    });
   }
 
   /** After a failure. @throws GuidewayError ROLLBACK_FAILED when the machine stays with the new configuration */
@@ -242,12 +255,8 @@ export class Controller {
       });
     }
     this.checks.apply(this.#targets(before));
-    this.#options.admin?.(before.admin);
-  }
-
-  #keepAdmin(admin: Config["admin"]): void {
     try {
-      this.#options.admin?.(admin);
+      this.#options.admin?.(before.admin);
     } catch (error) {
       this.#log.error({ reason: (error as Error).message }, "the admin API keeps what was refused");
     }
@@ -274,7 +283,7 @@ export class Controller {
     const unknown = () =>
       targets.some(({ pool, backend }) => this.checks.status(pool, backend)?.state === "unknown");
     const until = performance.now() + FIRST_CHECK_MS;
-    while (!this.#stopping && performance.now() < until && unknown()) await sleep(STEP_MS);
+    while (performance.now() < until && unknown()) await sleep(STEP_MS);
   }
 
   // ── Health ────────────────────────────────────────────────────────────────────
@@ -380,7 +389,7 @@ export class Controller {
   ): Promise<Reloaded> {
     const name = text === undefined ? this.#file : (file ?? this.#file);
     const { around = (change) => change() } = this.#options;
-    return around(() => this.changes.reload({ text, file, force }, origin));
+    return around(() => this.changes.reload({ file: name, text, force }, origin));
   }
 
   audit(limit: number): AuditEntry[] {

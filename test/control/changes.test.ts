@@ -63,7 +63,6 @@ class Bed {
     this.changes = new Changes({
       config,
       document: { text, file: this.own },
-      file: this.own,
       apply: (next) => this.#apply(next),
       verify: async () => {
         this.calls.push("verify");
@@ -151,7 +150,7 @@ suite("changes", () => {
 
   test("the start is an entry, and its text the last good one", async (t) => {
     const bed = new Bed(t);
-    bed.changes.started({ by: "start" });
+    await bed.changes.start({ by: "start" }, async () => []);
     const [entry] = await bed.audit();
     assert.deepEqual([entry!.action, entry!.outcome, entry!.target], ["start", "applied", bed.own]);
     assert.equal(readFileSync(join(bed.folder, "state", "last-good.yaml"), "utf8"), textOf());
@@ -193,7 +192,11 @@ suite("changes", () => {
     test("CONFIG: the machine's own file is not there", async (t) => {
       const bed = new Bed(t);
       rmSync(bed.own);
-      await bed.refused(bed.changes.reload({}, BY), "CONFIG", /own\.yaml: there is no such file/);
+      await bed.refused(
+        bed.changes.reload({ file: bed.own }, BY),
+        "CONFIG",
+        /own\.yaml: there is no such file/,
+      );
     });
 
     test("RESTART_NEEDED: keys, values and what to do", async (t) => {
@@ -283,20 +286,21 @@ suite("changes", () => {
     assert.equal((await bed.reload({})).outcome, "unchanged");
   });
 
-  test("NOT_ROLLED_BACK: what is in force is the new one, and everything says so", async (t) => {
+  test("ROLLBACK_FAILED: what is in force is the new one, and everything says so", async (t) => {
     const bed = new Bed(t);
     bed.problems = ["worker 0: no answer"];
     bed.undoing = () => {
       throw new GuidewayError("TABLE_HEAP", "no room");
     };
     await assert.rejects(bed.reload({ names: ["a"] }), {
-      code: "NOT_ROLLED_BACK",
-      message: /worker 0: no answer\), and the one before could not be put in force again: no room$/,
+      code: "ROLLBACK_FAILED",
+      message:
+        /worker 0: no answer\), and the one before cannot be put in force again \(no room\): restart guideway$/,
     });
     const { generation, file, refused } = bed.changes.status;
     assert.deepEqual(
       [generation, file, refused!.code, bed.names()],
-      [2, "next.yaml", "NOT_ROLLED_BACK", "a"],
+      [2, "next.yaml", "ROLLBACK_FAILED", "a"],
     );
     assert.equal((await bed.audit()).at(-1)!.outcome, "applied");
     bed.problems = [];
@@ -352,7 +356,7 @@ suite("changes", () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     bed.applying = () => promise;
     const first = bed.reload({ names: ["a"] });
-    const second = bed.changes.reload({}, { by: "signal" });
+    const second = bed.changes.reload({ file: bed.own }, { by: "signal" });
     writeFileSync(bed.own, textOf({ names: ["b"] }));
     resolve();
     await Promise.all([first, second]);
@@ -363,16 +367,7 @@ suite("changes", () => {
     );
   });
 
-  test("without a text it is always the machine's own file, whatever was in force last", async (t) => {
-    const bed = new Bed(t);
-    await bed.reload({ names: ["a"] }, false, "/nowhere/next.yaml");
-    const { outcome } = await bed.changes.reload({}, { by: "signal" });
-    assert.deepEqual([outcome, bed.names(), bed.changes.status.file], ["applied", "abcd", bed.own]);
-    await bed.changes.reload({ file: "/etc/passwd" }, BY);
-    assert.equal((await bed.audit()).at(-1)!.target, bed.own, "a file alone names nothing");
-  });
-
-  test("closed: the change under way ends, those that wait and those that come are refused", async (t) => {
+  test("stopped: the change under way ends, those that wait and those that come are refused", async (t) => {
     const bed = new Bed(t);
     const { promise, resolve } = Promise.withResolvers<void>();
     bed.applying = () => promise;
@@ -381,7 +376,7 @@ suite("changes", () => {
     // Until it is under way.
     for (let i = 0; i < 5; i++) await new Promise(setImmediate);
     let closed = false;
-    const close = bed.changes.close().then(() => {
+    const close = bed.changes.stop().then(() => {
       closed = true;
     });
     for (let i = 0; i < 5; i++) await new Promise(setImmediate);

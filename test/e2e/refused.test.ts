@@ -58,8 +58,8 @@ const REFUSED: [
   ),
   [
     "another entrance of the admin API",
-    "ADMIN_RESTART",
-    /^admin: socket, listen, .* change only with a restart/,
+    "RESTART_NEEDED",
+    /^c\.yaml: a running machine cannot change admin\.listen \(none > .*\): restart it/,
     (next) => Object.assign(next, { admin: { ...(next.admin as object), listen: "127.0.0.1:9999" } }),
   ],
   [

@@ -21,7 +21,7 @@ const LAYERS = [
 
 /** In these folders each file is a thing of its own. The parts that several of them are made of are named here. */
 const INDEPENDENT: Record<string, string[]> = {
-  "src/commands": ["connection", "operated-backend"],
+  "src/commands": ["connection", "operated-backend", "status-text"],
   "src/admin/metrics": ["metric"],
   "src/io": ["flow-template", "memory-queue", "pcap", "shuffle"],
   "src/health/checks": ["connection", "datagram", "response"],
