@@ -24,7 +24,16 @@ import {
   type ReloadWay,
   type Shape,
 } from "./reloading.ts";
-import { backendOf, checkCounters, checkFrames, e2ePrefix, quietStatus, requests, VIP } from "./setup.ts";
+import {
+  backendOf,
+  checkCounters,
+  checkFrames,
+  e2ePrefix,
+  lostOpenings,
+  quietStatus,
+  requests,
+  VIP,
+} from "./setup.ts";
 
 const { reloads } = runs.reload;
 const OPTIONS = { skip: skipReason(), timeout: 60_000 + reloads * 2000 };
@@ -58,9 +67,11 @@ suite("reloads under load", OPTIONS, () => {
     balancer = await startBalancer(lab, "lb1", documentOf(lab, {}));
     reloader = new Reloader(lab, balancer);
   });
+  // TCP hides a packet that is lost from those who ask.
   afterEach(async () => {
     await load?.stop();
     load = undefined;
+    assert.equal(await lostOpenings(lab), 0, "a packet was lost");
   });
   after(async () => {
     await balancer?.close();

@@ -166,6 +166,19 @@ export async function sentPackets(lab: Lab, node: string, device = "eth0"): Prom
   return Number(stdout);
 }
 
+/**
+ * Times that a node has sent a connection's first packet again, since it was made: the kernel of the other end answers at once,
+ * so a second later that packet, or the answer, was lost.
+ */
+export async function lostOpenings(lab: Lab, node = "client"): Promise<number> {
+  const { stdout } = await lab.exec(node, ["cat", "/proc/net/netstat"]);
+  const [names = [], values = []] = stdout
+    .split("\n")
+    .filter((line) => line.startsWith("TcpExt:"))
+    .map((line) => line.split(" "));
+  return Number(values[names.indexOf("TCPSynRetrans")]);
+}
+
 /** Whether an XDP program is on an interface. */
 export async function hasProgram(lab: Lab, node: string, device = "eth0"): Promise<boolean> {
   const { stdout } = await lab.exec(node, ["ip", "-json", "-details", "link", "show", "dev", device]);
