@@ -166,6 +166,27 @@ export async function sentPackets(lab: Lab, node: string, device = "eth0"): Prom
   return Number(stdout);
 }
 
+/**
+ * Packets that were to open a connection and were lost, since the lab was made. The kernel of the other end answers at once, so
+ * one that was sent again, a second later, was lost; or it was for a backend that has a connection of the same two ends still,
+ * which went elsewhere meanwhile: that one is challenged (RFC 5961 §4), and reset.
+ */
+export async function lostOpenings(lab: Lab): Promise<number> {
+  const challenged = await Promise.all(
+    lab.nodes("backend").map((node) => tcpCounter(lab, node, "TCPSYNChallenge")),
+  );
+  return Math.max(0, (await tcpCounter(lab, "client", "TCPSynRetrans")) - sum(challenged));
+}
+
+/** One of the kernel's counters for TCP, of both families. */
+async function tcpCounter(lab: Lab, node: string, name: string): Promise<number> {
+  const { stdout } = await lab.exec(node, ["cat", "/proc/net/netstat"]);
+  const lines = stdout.split("\n").filter((line) => line.startsWith("TcpExt:"));
+  const [names = [], values = []] = lines.map((line) => line.split(" "));
+  assert.ok(names.includes(name), `no counter ${name}`);
+  return Number(values[names.indexOf(name)]);
+}
+
 /** Whether an XDP program is on an interface. */
 export async function hasProgram(lab: Lab, node: string, device = "eth0"): Promise<boolean> {
   const { stdout } = await lab.exec(node, ["ip", "-json", "-details", "link", "show", "dev", device]);
