@@ -6,46 +6,32 @@ import { after, before, suite, type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Announcer, announcementOf } from "../../src/announce/announcer.ts";
 import { createAnnouncer } from "../../src/announce/create.ts";
-import { type LabRouter, type LabSpeaker, startRouter, startSpeaker } from "../../src/lab/bgp.ts";
-import { Lab } from "../../src/lab/lab.ts";
-import { type RouteWatch, watchRoutes } from "../../src/lab/route-watch.ts";
+import type { LabRouter, LabSpeaker } from "../../src/lab/bgp.ts";
+import type { Lab } from "../../src/lab/lab.ts";
 import { createLogger } from "../../src/log.ts";
 import { guardsOf, isReady } from "../announce/guards.ts";
 import { bgpSkipReason } from "../lab/bgp.ts";
+import { AnnouncedLab, CHANGE_MS, GUARD_MS, PREFIXES, SESSION_MS } from "./announced-lab.ts";
 import { eventually } from "./harness.ts";
-import { e2ePrefix } from "./setup.ts";
+import { VIP } from "./setup.ts";
 
 const HOLDER = fileURLToPath(new URL("../announce/holder.ts", import.meta.url));
-const VIPS = ["10.99.0.1", "fd99::1"];
-const PREFIXES = ["10.99.0.1/32", "fd99::1/128"];
+const VIPS = Object.values(VIP);
 const WANTED = VIPS.map(announcementOf);
-/** Longest time from a wish to the router's kernel; it takes some 10 ms. */
-const CHANGE_MS = 1000;
-/** A session is tried again every second or two, and a hung one has to be found dead first. */
-const SESSION_MS = 12_000;
-/** The guard connects to GoBGP first; it takes some 100 ms. */
-const GUARD_MS = 1500;
 /** BFD takes 150 ms from the last packet; the machine may be busy. */
 const BFD_MS = 1500;
 
 suite("announcements", { skip: bgpSkipReason(), timeout: 120_000 }, () => {
+  let bed: AnnouncedLab;
   let lab: Lab;
   let router: LabRouter;
-  let routes: RouteWatch;
-  const speakers: Record<string, LabSpeaker> = {};
+  let speakers: Record<string, LabSpeaker>;
 
   before(async () => {
-    lab = await Lab.up({ prefix: e2ePrefix(), balancers: 2, backends: 0, vipRoutes: "none", vips: VIPS });
-    router = await startRouter(lab);
-    for (const node of ["lb1", "lb2"]) speakers[node] = await startSpeaker(lab, node);
-    routes = await watchRoutes(lab);
-    await router.established(["lb1", "lb2"]);
+    bed = await AnnouncedLab.up({ balancers: 2, backends: 0 });
+    ({ lab, router, speakers } = bed);
   });
-  after(async () => {
-    await routes?.stop();
-    for (const daemon of [...Object.values(speakers), router]) await daemon?.stop();
-    await lab?.down();
-  });
+  after(() => bed?.down());
 
   const configOf = (node: string) => ({
     machine: {
@@ -64,23 +50,13 @@ suite("announcements", { skip: bgpSkipReason(), timeout: 120_000 }, () => {
     return announcer;
   }
 
-  /** After the action the router sends both VIPs to exactly these nodes, within the time; prints when it did. */
-  async function sends(
+  const sends = (
     t: TestContext,
     what: string,
     nodes: string[],
-    action: () => unknown = () => {},
+    action?: () => unknown,
     limitMs = CHANGE_MS,
-  ): Promise<void> {
-    const seen = PREFIXES.map((prefix) => routes.until(prefix, nodes));
-    const sinceMs = performance.now();
-    const [times] = await Promise.all([Promise.all(seen), action()]);
-    const ms = times.map((time) => Math.max(0, Math.round(time - sinceMs)));
-    t.diagnostic(
-      `${what}: via ${nodes.join(" and ") || "nobody"} after ${ms.join(" and ")} ms (IPv4 and IPv6)`,
-    );
-    for (const each of ms) assert.ok(each <= limitMs, `${what}: ${each} ms, expected at most ${limitMs}`);
-  }
+  ): Promise<number> => bed.sends(t, what, nodes, action, { limitMs });
 
   test("come and go in the router's kernel, with all next hops", async (t) => {
     const first = announcerOf(t, "lb1");

@@ -1,9 +1,6 @@
 // A running balancer notices that it does not forward, in the time that it promises, and that it does again.
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
 import { after, before, suite, test } from "node:test";
 import * as L from "../../assembly/layout.ts";
 import { Lab } from "../../src/lab/lab.ts";
@@ -12,6 +9,7 @@ import { skipReason } from "../lab/machine.ts";
 import { ForeignArena } from "./arena.ts";
 import { type Balancer, eventually, startBalancer } from "./harness.ts";
 import { checkCounters, checkFrames, configOf, e2ePrefix, poolOf, requests, VIP } from "./setup.ts";
+import { stopWorker } from "./worker-thread.ts";
 
 const OPTIONS = { skip: skipReason(), timeout: 120_000 };
 /** docs/forwarder.md: interval, timeout, and one more failure. And what a busy machine adds. */
@@ -64,7 +62,7 @@ suite("a forwarder that fails", OPTIONS, () => {
   });
 
   test("a worker's thread that is stopped", async (t) => {
-    const stopped = await stopThread(workerThread(balancer.pid));
+    const stopped = await stopWorker(balancer.pid);
     t.after(() => stopped.kill());
     const from = performance.now();
     const took = await until(false, from);
@@ -129,32 +127,3 @@ suite("a forwarder that fails", OPTIONS, () => {
     );
   });
 });
-
-/** A thread that runs a worker's loop: Piscina names them. */
-function workerThread(pid: number): number {
-  const threads = readdirSync(`/proc/${pid}/task`).map((tid) => ({
-    tid: Number(tid),
-    name: readFileSync(`/proc/${pid}/task/${tid}/comm`, "utf8").trim(),
-  }));
-  const found = threads.find(({ name }) => /^WorkerThread/.test(name));
-  assert.ok(found, JSON.stringify(threads));
-  return found.tid;
-}
-
-/**
- * Stops one thread of another process by ptrace(2), which stops no other, until the process that is returned is told to end. Its
- * sudden end would stop the whole other process: the stopping signal would be delivered after all.
- */
-async function stopThread(tid: number): Promise<ChildProcess> {
-  const code = `
-    use strict;
-    my ($SYS_ptrace, $ATTACH, $DETACH, $tid) = (101, 16, 17, ${tid});
-    $SIG{TERM} = sub { syscall($SYS_ptrace, $DETACH, $tid, 0, 0); exit };
-    syscall($SYS_ptrace, $ATTACH, $tid, 0, 0) == 0 or die "ptrace: $!";
-    $| = 1;
-    print "stopped\n";
-    sleep 60;`;
-  const child = spawn("perl", ["-e", code], { stdio: ["ignore", "pipe", "inherit"] });
-  await once(child.stdout!, "data");
-  return child;
-}
