@@ -21,6 +21,8 @@ export interface Neighbour {
   mac: string | undefined;
   /** Entered by hand: the kernel does not resolve it, and nobody else should touch it. */
   static: boolean;
+  /** The kernel keeps it fresh by itself. */
+  managed: boolean;
 }
 
 /** Neighbour states in which the entry's MAC address may be used (include/net/neighbour.h: NUD_VALID). */
@@ -55,9 +57,12 @@ export async function routeTo(address: string): Promise<Route> {
 
 /** Neighbours of an interface. */
 export async function neighboursOf(dev: string): Promise<Neighbour[]> {
-  const entries = await ip<{ dst: string; lladdr?: string; state?: string[] }>("neigh", "show", "dev", dev);
-  return entries.map(({ dst, lladdr, state = [] }) => ({
+  const entries = await ip<{ dst: string; lladdr?: string; state?: string[]; managed?: null }>(
+    ...["neigh", "show", "dev", dev],
+  );
+  return entries.map(({ dst, lladdr, state = [], managed }) => ({
     address: dst,
+    managed: managed !== undefined,
     mac: state.some((each) => USABLE.has(each)) ? lladdr : undefined,
     static: state.some((each) => STATIC.has(each)),
   }));

@@ -48,8 +48,8 @@ export interface NeighbourOptions {
 export class Neighbours {
   readonly #options: NeighbourOptions;
   #targets: Target[] = [];
-  /** Entries that the kernel was asked to keep: "dev address". */
-  readonly #managed = new Map<string, { dev: string; address: string }>();
+  /** Entries that the kernel was asked to keep: "dev address". `kept`: it was seen to do so. */
+  readonly #managed = new Map<string, { dev: string; address: string; kept: boolean }>();
   #poll: NodeJS.Timeout | undefined;
   #settling: NodeJS.Timeout | undefined;
   #unwatch: (() => void) | undefined;
@@ -115,7 +115,7 @@ export class Neighbours {
         continue;
       }
       const entry = known.get(`${way.dev} ${way.neighbour}`);
-      if (!entry?.static) await this.#manage(way.dev, way.neighbour);
+      if (!entry?.static) await this.#manage(way.dev, way.neighbour, entry?.managed ?? false);
       // An entry that failed or is being resolved again: where the backend was is the best guess.
       if (entry?.mac !== undefined || target.mac === undefined) this.#set(target, entry?.mac);
     }
@@ -171,11 +171,16 @@ export class Neighbours {
     return known;
   }
 
-  /** Asks the kernel once to keep an entry. */
-  async #manage(dev: string, address: string): Promise<void> {
+  /**
+   * Asks the kernel once to keep an entry, and again when it has let go of it: with a link that goes down all entries go.
+   * @param kept whether it keeps it now
+   */
+  async #manage(dev: string, address: string, kept: boolean): Promise<void> {
     const key = `${dev} ${address}`;
-    if (this.#managed.has(key)) return;
-    this.#managed.set(key, { dev, address });
+    const asked = this.#managed.get(key);
+    if (asked && kept) asked.kept = true;
+    if (asked && asked.kept === kept) return;
+    this.#managed.set(key, { dev, address, kept: false });
     await manageNeighbour(address, dev).catch((error: Error) =>
       this.#options.log.warn(
         { dev, address, reason: error.message },
