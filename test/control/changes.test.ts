@@ -52,7 +52,9 @@ class Bed {
   undoing: () => unknown = () => {};
 
   constructor(test: TestContext, parts: Parts = {}) {
-    test.after(() => rmSync(this.folder, { recursive: true, force: true }));
+    test.after(() =>
+      this.history.settled().then(() => rmSync(this.folder, { recursive: true, force: true })),
+    );
     const text = textOf(parts);
     writeFileSync(this.own, text);
     const { config } = parseConfig(text, this.own);
