@@ -24,11 +24,8 @@ interface Parts {
 
 /** A configuration's text, with backends of these names. */
 function textOf({ names = ["a", "b", "c", "d"], weights = {}, maxMoved = "100%", more = {} }: Parts = {}) {
-  const backends = names.map((name) => ({
-    name,
-    address: `10.0.0.${name.charCodeAt(0)}`,
-    weight: weights[name] ?? 1,
-  }));
+  const address = (name: string) => `10.0.0.${name.charCodeAt(0)}`;
+  const backends = names.map((name) => ({ name, address: address(name), weight: weights[name] ?? 1 }));
   return stringify({
     change: { maxMoved },
     pools: { web: { tableSize: 1009, backends } },
