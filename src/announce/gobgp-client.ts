@@ -48,6 +48,8 @@ interface PeerMessage {
 export class GobgpClient {
   readonly #client: Client;
   readonly #target: string;
+  /** What watch() listens to: it has no end of its own, and the connection lasts as long. */
+  #events: ClientReadableStream<unknown> | undefined;
 
   /** Connects with the first request. */
   constructor(target: string) {
@@ -56,7 +58,11 @@ export class GobgpClient {
     this.#client = new Service(target, credentials.createInsecure(), OPTIONS);
   }
 
+  /** Ends the connection; watch() is not called back any more. */
   close(): void {
+    const events = this.#events;
+    this.#events = undefined;
+    events?.cancel();
     this.#client.close();
   }
 
@@ -69,9 +75,13 @@ export class GobgpClient {
   /** Calls `onEvent` when a peer's session changes, and `onEnd` once, when the connection has ended. */
   watch(onEvent: () => void, onEnd: (error: Error) => void): void {
     const stream = this.#stream("watchEvent", { peer: {} });
+    this.#events = stream;
+    const end = (error: Error) => {
+      if (this.#events === stream) onEnd(error);
+    };
     stream.on("data", onEvent);
-    stream.on("end", () => onEnd(new Error(`GoBGP at ${this.#target} has closed the connection`)));
-    stream.on("error", (error: ServiceError) => onEnd(this.#problem(error)));
+    stream.on("end", () => end(new Error(`GoBGP at ${this.#target} has closed the connection`)));
+    stream.on("error", (error: ServiceError) => end(this.#problem(error)));
   }
 
   async addPath(path: Path): Promise<void> {

@@ -1,9 +1,6 @@
 import { type Command, Option } from "commander";
 import type { Logger } from "../log.ts";
 
-/** How long a stopped process may take to end by itself. */
-const END_MS = 500;
-
 interface RunOptions {
   config: string;
   lastGood?: string;
@@ -93,11 +90,6 @@ async function run(file: string, lastGood: string | undefined, log: Logger): Pro
     }
   }
   log.info("stopped");
-  // Everything is withdrawn, detached and closed: what is still open belongs to nobody and must not keep the process.
-  setTimeout(() => {
-    log.debug({ resources: process.getActiveResourcesInfo() }, "ended with something open");
-    process.exit();
-  }, END_MS).unref();
 }
 
 /** The configuration; the last good one where the file cannot be used and one is named. @throws ConfigError */
