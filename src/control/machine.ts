@@ -17,7 +17,6 @@ import type { Applied, DirectoryBackend } from "../dataplane/directory.ts";
 import { Engine } from "../dataplane/engine.ts";
 import { workerCount } from "../dataplane/plan.ts";
 import { WorkerPool } from "../dataplane/pool.ts";
-import { Statistics } from "../dataplane/statistics.ts";
 import { GuidewayError } from "../errors.ts";
 import { MemoryQueue } from "../io/memory-queue.ts";
 import { findInterfaces, XdpPorts } from "../io/xdp.ts";
@@ -51,7 +50,7 @@ export class Machine {
   readonly #link: ProbeLink | undefined;
   readonly #log: Logger;
   readonly #heartbeat = new Heartbeat(() =>
-    new Statistics(this.engine.arena).workers().map(({ heartbeat }) => heartbeat),
+    this.engine.statistics.workers().map(({ heartbeat }) => heartbeat),
   );
   #pool: WorkerPool | undefined;
 
