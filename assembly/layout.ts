@@ -25,7 +25,7 @@
 //              └─ frames       packet buffers, the UMEM         writer: whoever holds the frame
 
 /** Raised whenever a constant here changes meaning; a binary built from another layout refuses to run. */
-export const LAYOUT_VERSION: u32 = 2;
+export const LAYOUT_VERSION: u32 = 3;
 /** "GWAY", read as a little-endian number. */
 export const MAGIC: u32 = 0x59415747;
 
@@ -149,7 +149,8 @@ export const SERVICE_NUMBER: u32 = 20;
 /** Index of its VIP record. */
 export const SERVICE_VIP: u32 = 22;
 
-export const VIP_BYTES: u32 = LINE;
+/** The first line is read for every packet, the second for the modes and features that need it. */
+export const VIP_BYTES: u32 = LINE * 2;
 /** Index of the VIP, for its counters. */
 export const VIP_INDEX: u32 = 0;
 /** Address of the pool record. */
@@ -347,6 +348,8 @@ export const PACKET_PORT: u32 = 45;
 export const STEERED: u32 = 256;
 /** Frame it lies in, as an offset into the frames region: stays when the packet's start moves. */
 export const PACKET_FRAME: u32 = 48;
+/** Ports of its flow, raw: source in the low, destination in the high half. */
+export const PACKET_PORTS: u32 = 52;
 
 // ── Connection table ─────────────────────────────────────────────────────────────────────────────
 //

@@ -91,6 +91,7 @@ function parseIpv4(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   const service = inline.always(findService(destination, 0, tailOf(ports >>> 16, protocol, 4)));
   if (service == 0) return REASON_NOT_VIP;
   const number = belongTo(packet, service);
+  packet.ports = ports;
   setKey(packet, flowKey4(ipv4.source(ip), ports & 0xffff, number));
   return REASON_NONE;
 }
@@ -131,6 +132,7 @@ function parseIpv6(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   const service = inline.always(findService(destination0, destination1, tailOf(ports >>> 16, protocol, 6)));
   if (service == 0) return REASON_NOT_VIP;
   const number = belongTo(packet, service);
+  packet.ports = ports;
   setKey(packet, flowKey6(ipv6.source0(ip), ipv6.source1(ip), ports & 0xffff, number));
   return REASON_NONE;
 }

@@ -14,7 +14,6 @@ import { PACKET_BYTES, PORT_KIND_SELF_TEST, PORT_KIND_TRAFFIC } from "./layout";
 import { REASON_HANDED, REASON_NO_BACKEND, REASON_NONE, REASON_PROBE } from "./reasons";
 import { Packet } from "./records";
 import { choose } from "./tables";
-import * as tcp from "./wire/tcp";
 
 /**
  * Decides about the packets of a parsed batch that are no traffic. Exported by the module, so that the compiler does not put it
@@ -36,9 +35,9 @@ export function classifyProbes(first: usize, end: usize): void {
   }
 }
 
-/** The backend that a source port probes; 0 for none. TCP and UDP have their ports in the same place. */
+/** The backend that a source port probes; 0 for none. */
 function backendOfPort(packet: Packet): u32 {
-  const raw = <u16>tcp.ports(packet.start + packet.l4);
+  const raw = <u16>packet.ports;
   return atomic.load<u16>(probes + ((<usize>bswap<u16>(raw)) << 1));
 }
 

@@ -17,6 +17,7 @@ import {
   PACKET_LENGTH,
   PACKET_LINE,
   PACKET_PORT,
+  PACKET_PORTS,
   PACKET_PROTOCOL,
   PACKET_REASON,
   PACKET_SERVICE,
@@ -76,6 +77,7 @@ export class Packet {
   track: u8;
   port: u8;
   frame: u32;
+  ports: u32;
 }
 if (offsetof<Packet>("start") != PACKET_START) ERROR("PACKET_START");
 if (offsetof<Packet>("length") != PACKET_LENGTH) ERROR("PACKET_LENGTH");
@@ -96,6 +98,7 @@ if (offsetof<Packet>("reason") != PACKET_REASON) ERROR("PACKET_REASON");
 if (offsetof<Packet>("track") != PACKET_TRACK) ERROR("PACKET_TRACK");
 if (offsetof<Packet>("port") != PACKET_PORT) ERROR("PACKET_PORT");
 if (offsetof<Packet>("frame") != PACKET_FRAME) ERROR("PACKET_FRAME");
+if (offsetof<Packet>("ports") != PACKET_PORTS) ERROR("PACKET_PORTS");
 
 /** Where a ring's parts are. The kernel's and our own rings look the same from here. */
 @unmanaged

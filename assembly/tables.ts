@@ -10,7 +10,7 @@ import * as ipv6 from "./wire/ipv6";
 /** Flow hash of a parsed TCP or UDP packet. */
 export function hashOf(packet: Packet): u32 {
   const ip: usize = packet.start + packet.l3;
-  const ports = load<u32>(packet.start + packet.l4);
+  const ports = packet.ports;
   return packet.family == 4
     ? flowHash4(ipv4.source(ip), ipv4.destination(ip), ports, packet.protocol)
     : flowHash6(
