@@ -3,14 +3,15 @@
 //   audit.jsonl     one JSON object a line, only ever appended to
 //   last-good.yaml  the text of the configuration in force, replaced as a whole
 //
-// Neither may cost traffic: what cannot be written (a full disk) is said in the status and tried again with the next change.
+// Neither may cost traffic: what cannot be written (a full disk) is said in the status and tried again, with the next change and
+// every few seconds. What a failed write has left of its own is taken back.
 //
 //   entry    noted by   in memory              in the file
 //   pending  note()     yes                    no
 //   written  #append()  while it is among the  yes
 //   lost     note()     latest KEPT            no: more than KEPT were pending
 
-import { type FileHandle, mkdir, open, rename } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Logger } from "../log.ts";
 
@@ -49,11 +50,14 @@ export interface HistoryStatus {
 
 /** Entries that are kept in memory, to be shown and while they cannot be written. */
 const KEPT = 1000;
+/** Until what could not be written is tried again. */
+const RETRY_MS = 5000;
 const MODE = 0o600;
 const NEWLINE = 0x0a;
 
 export class History {
   readonly #log: Logger;
+  readonly #retryMs: number;
   readonly #audit: FileStatus;
   readonly #lastGood: FileStatus;
   readonly #entries: AuditEntry[] = [];
@@ -63,10 +67,12 @@ export class History {
   /** A configuration that is not in its file yet. */
   #unkept: string | undefined;
   #writing: Promise<void> = Promise.resolve();
+  #retry: NodeJS.Timeout | undefined;
 
   /** @param folder is made when something is written to it */
-  constructor(folder: string, log: Logger) {
+  constructor(folder: string, log: Logger, retryMs = RETRY_MS) {
     this.#log = log;
+    this.#retryMs = retryMs;
     const file = (name: string) => ({ file: join(folder, name), writtenAt: undefined, error: undefined });
     this.#audit = file("audit.jsonl");
     this.#lastGood = file("last-good.yaml");
@@ -109,10 +115,24 @@ export class History {
     await this.#writing;
   }
 
+  /** Tries once more to write what could not be written so far: nothing is tried afterwards but what is noted then. */
+  async stop(): Promise<void> {
+    await this.#writing;
+    if (this.#unwritten) this.#write();
+    await this.#writing;
+    clearTimeout(this.#retry);
+  }
+
+  get #unwritten(): boolean {
+    return this.#pending.size > 0 || this.#unkept !== undefined;
+  }
+
   #write(): void {
     this.#writing = this.#writing.then(async () => {
       await this.#append();
       await this.#replace();
+      clearTimeout(this.#retry);
+      if (this.#unwritten) this.#retry = setTimeout(() => this.#write(), this.#retryMs).unref();
     });
   }
 
@@ -122,9 +142,9 @@ export class History {
       const handle = await open(this.#audit.file, "a+", MODE);
       try {
         if (await isTorn(handle)) await handle.appendFile("\n");
-        // One by one: a disk that runs full leaves one half line, and no entry is there twice.
+        // One by one: a disk that runs full takes as many as fit, and no entry is there twice.
         for (const entry of [...this.#pending]) {
-          await handle.appendFile(`${JSON.stringify(entry)}\n`);
+          await appendWhole(handle, `${JSON.stringify(entry)}\n`);
           this.#pending.delete(entry);
         }
       } finally {
@@ -158,7 +178,18 @@ export class History {
   }
 }
 
-/** Whether a file ends with half a line, as a full disk or a crash leaves one. */
+/** Appends a text, or nothing: what a full disk has taken of it is cut off again, where the file allows that (chattr(1) +a does not). */
+async function appendWhole(file: FileHandle, text: string): Promise<void> {
+  const { size } = await file.stat();
+  try {
+    await file.appendFile(text);
+  } catch (error) {
+    await file.truncate(size).catch(() => {});
+    throw error;
+  }
+}
+
+/** Whether a file ends with half a line, as a crash leaves one. */
 async function isTorn(file: FileHandle): Promise<boolean> {
   const { size } = await file.stat();
   if (size === 0) return false;
@@ -169,12 +200,18 @@ async function isTorn(file: FileHandle): Promise<boolean> {
 /** Replaces a file as a whole: a reader, also after a crash, finds the old text or the new one. */
 async function replaceFile(file: string, text: string): Promise<void> {
   const next = `${file}.next`;
-  const handle = await open(next, "w", MODE);
   try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const handle = await open(next, "w", MODE);
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(next, file);
+  } catch (error) {
+    // Half of it would take the room that is missing.
+    await rm(next, { force: true }).catch(() => {});
+    throw error;
   }
-  await rename(next, file);
 }

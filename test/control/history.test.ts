@@ -35,9 +35,9 @@ class Bed {
   }
 
   /** As the next process would. */
-  open(): History {
+  open(retryMs?: number): History {
     const write = (line: string) => void this.log.push(JSON.parse(line));
-    return new History(this.state, pino({ level: "trace" }, { write }));
+    return new History(this.state, pino({ level: "trace" }, { write }), retryMs);
   }
 
   note(detail: string): void {
@@ -125,7 +125,7 @@ suite("history", () => {
     assert.deepEqual(bed.details(), ["c.yaml:1:1: one\nc.yaml:2:1: two\u2028three"]);
   });
 
-  test("half a line that a crash or a full disk has left stays alone", async (t) => {
+  test("half a line that a crash has left stays alone", async (t) => {
     const bed = new Bed(t);
     bed.note("whole");
     await bed.history.settled();
@@ -171,6 +171,30 @@ suite("history", () => {
     const now = bed.history.status();
     assert.deepEqual([now.audit.error, now.audit.pending, now.lastGood.error], [undefined, 0, undefined]);
     assert.ok(now.audit.writtenAt && now.lastGood.writtenAt);
+  });
+
+  test("it is tried again by itself, and at the end once more", async (t) => {
+    const bed = new Bed(t);
+    bed.history = bed.open(10);
+    bed.block(bed.audit);
+    bed.block(join(bed.lastGood, "in the way"));
+    bed.note("one");
+    bed.history.keep("text: 1\n");
+    await bed.history.settled();
+    rmdirSync(bed.audit);
+    rmSync(bed.lastGood, { recursive: true });
+    const isWritten = () => bed.history.status().audit.error ?? bed.history.status().lastGood.error;
+    while (isWritten() !== undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.deepEqual(bed.details(), ["one"]);
+    assert.equal(readFileSync(bed.lastGood, "utf8"), "text: 1\n");
+    rmSync(bed.audit);
+    bed.history = bed.open(60_000);
+    bed.block(bed.audit);
+    bed.note("two");
+    await bed.history.settled();
+    rmdirSync(bed.audit);
+    await bed.history.stop();
+    assert.deepEqual(bed.details(), ["two"]);
   });
 
   test("at most a thousand wait; those that were given up are counted", async (t) => {
@@ -228,7 +252,7 @@ suite("history", () => {
     assert.equal(readFileSync(bed.lastGood, "utf8"), texts[1]);
   });
 
-  test("the full disk of a real file system", async (t) => {
+  test("the full disk of a device", async (t) => {
     const bed = new Bed(t);
     // Every write to it fails as on a full disk.
     mkdirSync(bed.state, { recursive: true });
