@@ -14,6 +14,8 @@ export interface LogOptions {
   format?: "json" | "text" | undefined;
 }
 
+function ignore(): void {}
+
 /** A logger. Throws GuidewayError `USAGE` for a level that does not exist. */
 export function createLogger(options: LogOptions = {}): Logger {
   const level = options.level ?? process.env.GUIDEWAY_LOG ?? "info";
@@ -27,6 +29,8 @@ export function createLogger(options: LogOptions = {}): Logger {
   const format = options.format ?? (process.stderr.isTTY ? "text" : "json");
   // Node writes to stderr synchronously on Linux, so nothing is lost when the process exits.
   const write = (text: string): void => void process.stderr.write(text);
+  // A log that cannot be written (a full disk, a reader that is gone) is no reason to end; lines are lost until it can.
+  if (!process.stderr.listeners("error").includes(ignore)) process.stderr.on("error", ignore);
   return pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
     { write: format === "json" ? write : (line: string) => write(formatLine(line)) },

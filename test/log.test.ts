@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { suite, test } from "node:test";
 import { GuidewayError } from "../src/errors.ts";
 import { createLogger, formatLine } from "../src/log.ts";
@@ -30,6 +33,36 @@ suite("the log", () => {
     const text = logged('createLogger({ format: "text" }).warn("late"); process.exit(1)');
     assert.match(text, /^\d\d:\d\d:\d\d\.\d{3} warn {2}late\n$/);
   });
+
+  for (const [what, stderr, code] of [
+    ["a full disk", "2>/dev/full", "ENOSPC"],
+    ["a reader that is gone", "2>&1 >/dev/null | true", "EPIPE"],
+  ])
+    test(`${what} ends nothing`, () => {
+      const module = JSON.stringify(new URL("../src/log.ts", import.meta.url).href);
+      const program = `
+        import { writeFileSync } from "node:fs";
+        import { createLogger } from ${module};
+        let failed;
+        const { emit } = process.stderr;
+        process.stderr.emit = function (event, ...values) {
+          if (event === "error") failed = values[0].code;
+          return emit.call(this, event, ...values);
+        };
+        const log = createLogger();
+        const timer = setInterval(() => {
+          createLogger().info("to nobody");
+          if (!failed) return;
+          clearInterval(timer);
+          writeFileSync(process.argv[1], failed);
+        }, 10);`;
+      const file = join(mkdtempSync(join(tmpdir(), "guideway-log-")), "failed");
+      const script = `"$0" --input-type=module --eval "$1" "$2" ${stderr}`;
+      spawnSync("bash", ["-c", script, process.execPath, program, file], { timeout: 10_000 });
+      const failed = readFileSync(file, "utf8");
+      rmSync(dirname(file), { recursive: true });
+      assert.equal(failed, code);
+    });
 
   test("takes its level from GUIDEWAY_LOG, or from the option before that", () => {
     const program = (options: string) =>
