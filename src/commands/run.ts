@@ -46,7 +46,7 @@ async function run(file: string, lastGood: string | undefined, log: Logger): Pro
   const stop = new Promise<string>((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve(signal));
   });
-  const { config, warnings, text, from } = await load(file, lastGood, log);
+  const { config, warnings, text, from, refused } = await load(file, lastGood, log);
   for (const warning of warnings) log.warn(warning);
   let admin: import("../admin/server.ts").AdminServer | undefined;
   // First: it takes what is for this process alone out of the environment of those that are started.
@@ -61,6 +61,7 @@ async function run(file: string, lastGood: string | undefined, log: Logger): Pro
     {
       log,
       file,
+      refused,
       around: (change) => systemd.reload(change),
       admin: (next) => admin?.reload(next),
     },
@@ -96,13 +97,14 @@ async function run(file: string, lastGood: string | undefined, log: Logger): Pro
 async function load(file: string, lastGood: string | undefined, log: Logger) {
   const { ConfigError, loadConfig } = await import("../config/load.ts");
   try {
-    return { ...loadConfig(file), from: file };
+    return { ...loadConfig(file), from: file, refused: undefined };
   } catch (error) {
     if (lastGood === undefined || !(error instanceof ConfigError)) throw error;
     log.error(
       { file, reason: error.message, instead: lastGood },
       "starting with the last good configuration",
     );
-    return { ...loadConfig(lastGood), from: lastGood };
+    const refused = { at: new Date().toISOString(), file, code: error.code, message: error.message };
+    return { ...loadConfig(lastGood), from: lastGood, refused };
   }
 }

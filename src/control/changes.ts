@@ -53,13 +53,15 @@ export interface ConfigurationStatus {
   /** Counts the configurations that were in force since the start, from 1. */
   generation: number;
   appliedAt: string;
-  /** Why the last change was refused; undefined when it was not. */
+  /** Why the last change was refused, or at the start the machine's own file; undefined when it was not. */
   refused: { at: string; file: string; code: string; message: string } | undefined;
 }
 
 export interface ChangesOptions {
   config: Config;
   document: Document;
+  /** Why this configuration is not the one that was asked for. */
+  refused?: ConfigurationStatus["refused"];
   /**
    * Puts a configuration in force. Rejects when it cannot be; nothing was changed then, but with ROLLBACK_FAILED.
    * @returns what undoes it
@@ -104,7 +106,7 @@ export class Changes {
       file: options.document.file,
       generation: 1,
       appliedAt: new Date().toISOString(),
-      refused: undefined,
+      refused: options.refused,
     };
   }
 
@@ -125,7 +127,9 @@ export class Changes {
     return this.one(origin, "start", this.#document.file, async () => {
       const problems = await begin();
       if (problems.length === 0) this.#options.history.keep(this.#document.text);
-      return { result: undefined, detail: ["generation 1", ...problems].join("; ") };
+      const { refused } = this.#options;
+      const instead = refused ? [`instead of ${refused.file}, which was refused: ${refused.message}`] : [];
+      return { result: undefined, detail: ["generation 1", ...instead, ...problems].join("; ") };
     });
   }
 

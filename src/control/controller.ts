@@ -42,8 +42,9 @@ const RETRY_MS = 1000;
 
 export interface ControllerOptions {
   log: Logger;
-  /** The machine's own file, which a reload without a text reads. Default: what the configuration was read from. */
+  /** The machine's own file, which a reload without a text reads, and why it was not used, if another one was. Default: the document's. */
   file?: string;
+  refused?: ConfigurationStatus["refused"];
   /** Called around a reload, for whoever must know that one is under way. */
   around?: <T>(change: () => Promise<T>) => Promise<T>;
   /** Takes over what a configuration says of the admin API. @throws when it cannot; the old one stays */
@@ -94,6 +95,7 @@ export class Controller {
     this.changes = new Changes({
       config,
       document,
+      refused: options.refused,
       apply: (next) => this.#apply(next),
       keep: () => this.availability.prune(),
       readFiles: ({ admin }) => options.admin?.(admin),
@@ -140,7 +142,7 @@ export class Controller {
     await this.checks.stop();
     clearTimeout(this.#retry);
     await this.machine.stop();
-    await this.history.settled();
+    await this.history.stop();
   }
 
   // ── Changes ────────────────────────────────────────────────────────────────────────────────────
