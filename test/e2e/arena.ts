@@ -42,11 +42,21 @@ export class ForeignArena {
     writeSync(this.#fd, bytes, 0, 4, this.#base + address);
   }
 
+  /** Address of the services that are in force. */
+  services(): number {
+    return this.word(L.HEADER_SERVICES);
+  }
+
+  /** Address of the lookup table of a VIP, by its place in the configuration. */
+  table(vip: number): number {
+    const services = this.services();
+    const record = services + this.word(services + L.SERVICES_VIPS) + vip * L.VIP_BYTES;
+    return this.word(this.word(record + L.VIP_POOL) + L.POOL_TABLE);
+  }
+
   /** Address of the lookup table of the first VIP. */
   firstTable(): number {
-    const services = this.word(L.HEADER_SERVICES);
-    const vip = services + this.word(services + L.SERVICES_VIPS);
-    return this.word(this.word(vip + L.VIP_POOL) + L.POOL_TABLE);
+    return this.table(0);
   }
 
   close(): void {
