@@ -9,7 +9,7 @@ import { pino } from "pino";
 import { stringify } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
-import { Changes, type ConfigurationStatus, type Reloaded } from "../../src/control/changes.ts";
+import { Changes, type Reloaded } from "../../src/control/changes.ts";
 import { History, type Origin } from "../../src/control/history.ts";
 import { GuidewayError } from "../../src/errors.ts";
 
@@ -48,7 +48,7 @@ class Bed {
   applying: () => unknown = () => {};
   undoing: () => unknown = () => {};
 
-  constructor(test: TestContext, parts: Parts = {}, refused?: ConfigurationStatus["refused"]) {
+  constructor(test: TestContext, parts: Parts = {}) {
     test.after(() =>
       this.history.settled().then(() => rmSync(this.folder, { recursive: true, force: true })),
     );
@@ -62,7 +62,6 @@ class Bed {
     this.changes = new Changes({
       config,
       document: { text, file: this.own },
-      refused,
       apply: (next) => this.#apply(next),
       verify: async () => {
         this.calls.push("verify");
@@ -284,22 +283,6 @@ suite("changes", () => {
     // The next change is compared with what is in force.
     bed.problems = [];
     assert.equal((await bed.reload({})).outcome, "unchanged");
-  });
-
-  test("a start with another file than the machine's own says why, until a change is taken over", async (t) => {
-    const refused = {
-      at: new Date().toISOString(),
-      file: "own.yaml",
-      code: "CONFIG",
-      message: "own.yaml:1:1: x",
-    };
-    const bed = new Bed(t, {}, refused);
-    await bed.changes.start({ by: "start" }, async () => []);
-    assert.deepEqual(bed.changes.status.refused, refused);
-    const [entry] = await bed.audit();
-    assert.equal(entry!.detail, "generation 1; instead of own.yaml, which was refused: own.yaml:1:1: x");
-    await bed.reload({ names: ["a"] });
-    assert.equal(bed.changes.status.refused, undefined);
   });
 
   test("ROLLBACK_FAILED: what is in force is the new one, and everything says so", async (t) => {
