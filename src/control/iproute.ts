@@ -1,6 +1,6 @@
 // The kernel's routes and neighbours, through iproute2: it speaks JSON and knows every kernel's netlink.
 
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { GuidewayError } from "../errors.ts";
 
@@ -76,20 +76,4 @@ export async function manageNeighbour(address: string, dev: string): Promise<voi
 /** Forgets a neighbour; the kernel resolves it again when it needs it. */
 export async function forgetNeighbour(address: string, dev: string): Promise<void> {
   await ip("neigh", "del", address, "dev", dev).catch(() => undefined);
-}
-
-/**
- * Calls back whenever some neighbour, or some link, changes. Either way it hears of both: what outlives a kill -9 of this
- * process meets the end of its pipe at the next change of any kind.
- * @returns a function that ends it
- */
-export function watch(what: "neigh" | "link", changed: () => void): () => void {
-  const label = `[${what.toUpperCase()}]`;
-  const monitor = spawn("ip", ["monitor", "label", "link", "neigh"], { stdio: ["ignore", "pipe", "ignore"] });
-  monitor.stdout.on("data", (lines: Buffer) => {
-    if (lines.includes(label)) changed();
-  });
-  // Without the monitor changes are seen by polling alone.
-  monitor.on("error", () => undefined);
-  return () => void monitor.kill();
 }

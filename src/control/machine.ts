@@ -25,7 +25,7 @@ import { loadNative } from "../native.ts";
 import { ForwarderHealth } from "./forwarder/forwarder-health.ts";
 import { lookAtLinks } from "./forwarder/links.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { watch } from "./iproute.ts";
+import { KernelMonitor } from "./kernel-monitor.ts";
 import { Neighbours } from "./neighbours.ts";
 import { ProbeLink } from "./probe-link.ts";
 import { ProbePorts } from "./probe-ports.ts";
@@ -49,6 +49,7 @@ export class Machine {
   readonly probes: ProbePorts | undefined;
   readonly #link: ProbeLink | undefined;
   readonly #log: Logger;
+  readonly #monitor: KernelMonitor;
   readonly #heartbeat = new Heartbeat(() =>
     this.engine.statistics.workers().map(({ heartbeat }) => heartbeat),
   );
@@ -73,6 +74,7 @@ export class Machine {
     const queues = facts.reduce((sum, each) => sum + each.queues, probes ? 1 : 0);
     this.#config = config;
     this.#log = log;
+    this.#monitor = new KernelMonitor(log);
     this.engine = new Engine(config, { queues, workers: workerCount(config), selfTest: true }, words);
     this.#prepareMemory();
     this.#link = probes ? ProbeLink.create(config, Math.min(...facts.map(({ mtu }) => mtu)), log) : undefined;
@@ -87,6 +89,7 @@ export class Machine {
       interfaces: config.interfaces,
       onLink: (pool) => this.#config.vips.some((vip) => vip.forward === "l2" && vip.pool === pool),
       setNextHop: (id, hop) => this.engine.directory.setNextHop(id, hop),
+      monitor: this.#monitor,
       log,
     });
     this.forwarder = this.#forwarderHealth();
@@ -102,7 +105,7 @@ export class Machine {
       settings: config.forwarder,
       log: this.#log,
       links: () => lookAtLinks(links),
-      watchLinks: (changed) => watch("link", changed),
+      watchLinks: (changed) => this.#monitor.on("link", changed),
       losses: {
         kernel: () =>
           ports.interfaces.map(({ name }, index) => ({ name, statistics: ports.statistics(index) })),
@@ -147,6 +150,7 @@ export class Machine {
     this.engine.offerFrames();
     const { cpus } = this.config.workers;
     this.#pool = new WorkerPool(this.engine, { sockets: this.ports.sockets, ...(cpus && { cpus }) });
+    this.#monitor.start();
     this.neighbours.start();
     await Promise.race([this.#resolve(this.engine.directory.backends), this.#pool.failure()]);
     this.ports.attach();
@@ -239,6 +243,7 @@ export class Machine {
   }
 
   async stop(): Promise<void> {
+    this.#monitor.stop();
     this.forwarder.stop();
     this.ports.detach();
     try {

@@ -10,7 +10,8 @@ import type { DirectoryBackend } from "../dataplane/directory.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { macBytes } from "../mac.ts";
-import { forgetNeighbour, manageNeighbour, type Neighbour, neighboursOf, routeTo, watch } from "./iproute.ts";
+import { forgetNeighbour, manageNeighbour, type Neighbour, neighboursOf, routeTo } from "./iproute.ts";
+import type { KernelMonitor } from "./kernel-monitor.ts";
 
 const POLL_MS = 2000;
 const SETTLE_MS = 20;
@@ -42,6 +43,8 @@ export interface NeighbourOptions {
   /** Whether VIPs of a pool forward on layer 2: its backends must be on the link. */
   onLink: (pool: string) => boolean;
   setNextHop: (id: number, hop: NextHop | undefined) => void;
+  /** Tells of changes. */
+  monitor: Pick<KernelMonitor, "on">;
   log: Logger;
 }
 
@@ -61,7 +64,7 @@ export class Neighbours {
 
   /** Follows the kernel's neighbours from here on; backends are named by follow(). */
   start(): void {
-    this.#unwatch = watch("neigh", () => {
+    this.#unwatch = this.#options.monitor.on("neigh", () => {
       this.#settling ??= setTimeout(() => {
         this.#settling = undefined;
         this.#refreshSoon();
