@@ -8,10 +8,11 @@ import { after, before, suite, type TestContext, test } from "node:test";
 import { startLoad, startServers, vipUrl } from "../../src/lab/traffic.ts";
 import { guardsOf, isReady } from "../announce/guards.ts";
 import { bgpSkipReason } from "../lab/bgp.ts";
-import { AnnouncedLab, CHANGE_MS, GUARD_MS, Traffic } from "./announced-lab.ts";
+import { AnnouncedLab, CHANGE_MS, GUARD_MS } from "./announced-lab.ts";
 import { type Balancer, eventually, newFolder, startBalancer } from "./harness.ts";
 import { SEED } from "./ownership.ts";
 import { configOf, poolOf, VIP } from "./setup.ts";
+import { Traffic } from "./traffic.ts";
 
 const LONG_LIVED = 32;
 /** BFD: 50 ms × 3. */

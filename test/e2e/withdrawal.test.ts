@@ -7,10 +7,11 @@ import * as L from "../../assembly/layout.ts";
 import { type LabServer, startServer } from "../../src/lab/traffic.ts";
 import { guardsOf, isReady } from "../announce/guards.ts";
 import { bgpSkipReason } from "../lab/bgp.ts";
-import { AnnouncedLab, CHANGE_MS, GUARD_MS, SESSION_MS, Traffic } from "./announced-lab.ts";
+import { AnnouncedLab, CHANGE_MS, GUARD_MS, SESSION_MS } from "./announced-lab.ts";
 import { ForeignArena } from "./arena.ts";
 import { type Balancer, eventually, newFolder, startBalancer } from "./harness.ts";
 import { poolOf, VIP } from "./setup.ts";
+import { Traffic } from "./traffic.ts";
 import { stopWorker } from "./worker-thread.ts";
 
 const FORWARDER = { interval: 250, timeout: 250, rise: 2, fall: 2 };
