@@ -40,9 +40,9 @@ export interface Overview extends MachineStatus {
 }
 
 export function overviewOf(controller: Controller): Overview {
-  const { machine, availability, changes, history, checks } = controller;
+  const { machine, availability, changes, history, checks, announcer } = controller;
   const status = machine.status();
-  const announcement = controller.announcement();
+  const announcement = announcer.status();
   const announced = new Set(announcement.announced.map(({ prefix }) => prefix));
   return {
     ...status,
