@@ -68,7 +68,7 @@ export class Controller {
     // First, while this process is small: it has a guard of its own.
     this.announcer = createAnnouncer(config, log);
     this.machine = new Machine(config, log);
-    const { directory } = this.machine.engine;
+    const { directory, statistics } = this.machine.engine;
     this.history = new History(config.change.state, log);
     this.checks = new HealthMonitor({
       log,
@@ -77,6 +77,7 @@ export class Controller {
     this.availability = new Availability({
       directory,
       isUp: (pool, backend) => this.#isUp(pool, backend),
+      activeFlows: (id) => statistics.backend(id).activeFlows,
       log,
       onChange: () => this.vips.update(),
     });

@@ -5,6 +5,7 @@ import type { Config } from "../config/schema.ts";
 import type { FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
 import type { Engine } from "../dataplane/engine.ts";
+import { GuidewayError } from "../errors.ts";
 import type { HealthStatus, HealthTotals } from "../health/monitor.ts";
 import type { XdpPorts } from "../io/xdp.ts";
 import type { ConfigurationStatus, Document, Reloaded } from "./changes.ts";
@@ -26,12 +27,19 @@ export class OperatedMachine {
 
   /**
    * Drains a backend, which keeps its flows and gets no new ones; takes it out, and its flows go elsewhere; or back in.
-   * @throws GuidewayError UNKNOWN or TABLE_HEAP
+   * @param force also where no backend is left that takes new flows
+   * @throws GuidewayError UNKNOWN, LAST_BACKEND or TABLE_HEAP
    */
-  setBackendState(pool: string, backend: string, state: BackendState, origin: Origin): Promise<void> {
+  setBackendState(
+    pool: string,
+    backend: string,
+    { state, force = false }: { state: BackendState; force?: boolean | undefined },
+    origin: Origin,
+  ): Promise<void> {
     const { changes, availability } = this.#controller;
     const action = { draining: "drain", active: "undrain", dead: "take out" }[state];
     return changes.one(origin, action, `${pool}/${backend}`, async () => {
+      if (state !== "active" && !force) this.#refuseLast(pool, backend);
       const before = availability.asked(pool, backend);
       availability.ask(pool, backend, state);
       return {
@@ -42,11 +50,21 @@ export class OperatedMachine {
     });
   }
 
-  /** Sets a backend's weight until the configuration says another. @throws GuidewayError UNKNOWN or TABLE_HEAP */
-  setWeight(pool: string, backend: string, weight: number, origin: Origin): Promise<void> {
+  /**
+   * Sets a backend's weight until the configuration says another.
+   * @param force also where no backend is left that takes new flows
+   * @throws GuidewayError UNKNOWN, LAST_BACKEND or TABLE_HEAP
+   */
+  setWeight(
+    pool: string,
+    backend: string,
+    { weight, force = false }: { weight: number; force?: boolean | undefined },
+    origin: Origin,
+  ): Promise<void> {
     const { changes, vips } = this.#controller;
     return changes.one(origin, "weight", `${pool}/${backend}`, async () => {
       const { directory } = this.engine;
+      if (weight === 0 && !force) this.#refuseLast(pool, backend);
       const { id, weight: before } = directory.backend(pool, backend);
       directory.update([{ id, weight }]);
       vips.update();
@@ -56,6 +74,19 @@ export class OperatedMachine {
         detail: `from ${before} to ${weight}`,
       };
     });
+  }
+
+  /** @throws GuidewayError UNKNOWN; LAST_BACKEND when the pool had no backend for new flows without this one */
+  #refuseLast(pool: string, backend: string): void {
+    if (!this.#controller.availability.isLast(pool, backend)) return;
+    const vips = this.config.vips.filter((vip) => vip.pool === pool).map(({ name }) => name);
+    const served = vips.length > 0 ? `of ${vips.join(", ")} ` : "";
+    throw new GuidewayError(
+      "LAST_BACKEND",
+      `${pool}/${backend} is the last backend of its pool that takes new flows: without it those ${served}are dropped here, and ` +
+        "routers are told when no flow is left. Bring another backend back first, or do it nevertheless with --force " +
+        '("force": true)',
+    );
   }
 
   #active(pool: string, name: string): number {
