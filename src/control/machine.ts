@@ -24,7 +24,6 @@ import type { Logger } from "../log.ts";
 import { loadNative } from "../native.ts";
 import { ForwarderHealth } from "./forwarder/forwarder-health.ts";
 import { lookAtLinks } from "./forwarder/links.ts";
-import { Heartbeat } from "./heartbeat.ts";
 import { KernelMonitor } from "./kernel-monitor.ts";
 import { Neighbours } from "./neighbours.ts";
 import { ProbeLink } from "./probe-link.ts";
@@ -50,9 +49,6 @@ export class Machine {
   readonly #link: ProbeLink | undefined;
   readonly #log: Logger;
   readonly #monitor: KernelMonitor;
-  readonly #heartbeat = new Heartbeat(() =>
-    this.engine.statistics.workers().map(({ heartbeat }) => heartbeat),
-  );
   #pool: WorkerPool | undefined;
 
   /**
@@ -225,7 +221,7 @@ export class Machine {
 
   /** Whether the workers' loops turn. Before they start, nothing is wrong with them. To be asked every now and then. */
   health(): Health {
-    return healthOf(this.#pool ? this.#heartbeat.stuck() : []);
+    return healthOf(this.forwarder.stuck());
   }
 
   /** Whether every worker's loop turns. To be asked every now and then. */
