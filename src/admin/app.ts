@@ -94,6 +94,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   RESTART_NEEDED: 409,
   ADMIN_RESTART: 409,
   MAX_MOVED: 409,
+  LAST_BACKEND: 409,
   ROLLED_BACK: 409,
   STOPPING: 409,
   CAPACITY: 409,

@@ -162,14 +162,16 @@ export class AdminClient {
     return this.#request("GET", `/v1/pools/${encodeURIComponent(pool)}/table`);
   }
 
-  setBackendState(pool: string, backend: string, state: BackendState): Promise<unknown> {
+  /** @param force also where no backend is left that takes new flows */
+  setBackendState(pool: string, backend: string, state: BackendState, force = false): Promise<unknown> {
     const path = `/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}/state`;
-    return this.#request("PUT", path, { state });
+    return this.#request("PUT", path, { state, force });
   }
 
-  setWeight(pool: string, backend: string, weight: number): Promise<unknown> {
+  /** @param force also where no backend is left that takes new flows */
+  setWeight(pool: string, backend: string, weight: number, force = false): Promise<unknown> {
     const path = `/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}/weight`;
-    return this.#request("PUT", path, { weight });
+    return this.#request("PUT", path, { weight, force });
   }
 
   /** Without a text the machine reads its own file again. */

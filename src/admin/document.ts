@@ -58,7 +58,7 @@ are stable.
 | 403 | \`READ_ONLY\` | Over TCP without a token nothing can be changed. |
 | 403 | \`HOST\` | The Host header names another machine. |
 | 404 | \`NOT_FOUND\`, \`UNKNOWN\` | There is no such path; no such thing. |
-| 409 | \`RESTART_NEEDED\`, \`ADMIN_RESTART\`, \`MAX_MOVED\`, \`ROLLED_BACK\`, \`CAPACITY\`, \`TABLE_HEAP\`, \`STOPPING\` | Not now, or not so; nothing was changed ([reload.md](reload.md)). |
+| 409 | \`RESTART_NEEDED\`, \`ADMIN_RESTART\`, \`MAX_MOVED\`, \`LAST_BACKEND\`, \`ROLLED_BACK\`, \`CAPACITY\`, \`TABLE_HEAP\`, \`STOPPING\` | Not now, or not so; nothing was changed ([reload.md](reload.md)). |
 | 415 | \`CONTENT_TYPE\` | A change is not \`application/json\`. |
 | 422 | \`CONFIG\` | The configuration has errors; the message has them all. |
 | 500 | others | It could not be done; \`INTERNAL\` is a defect, and in the log. |

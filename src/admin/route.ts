@@ -42,3 +42,9 @@ export function answers<T extends z.ZodType>(ok: T): { 200: T; default: typeof r
 }
 
 export const count = (description: string) => z.number().int().nonnegative().describe(description);
+
+/** Of a request that takes new flows away from a backend. */
+export const force = z
+  .boolean()
+  .optional()
+  .describe("Whether to do it also where no backend of the pool is left that takes new flows.");

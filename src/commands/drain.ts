@@ -5,10 +5,12 @@ import { parseDuration } from "../config/duration.ts";
 import type { CheckedBackend } from "../control/overview.ts";
 import { GuidewayError } from "../errors.ts";
 import { type ConnectionOptions, connected, withConnection } from "./connection.ts";
-import { findBackend } from "./operated-backend.ts";
+import { FORCE, findBackend } from "./operated-backend.ts";
 
 /** Between two looks at how many flows are left. */
 const STEP_MS = 500;
+
+type DrainOptions = ConnectionOptions & { timeout?: number; force?: boolean };
 
 /** `guideway drain` and `guideway undrain`: no new flows for a backend, and back. */
 export function register(program: Command): void {
@@ -20,10 +22,11 @@ export function register(program: Command): void {
       if (ms === undefined) throw new InvalidArgumentError("expected a duration such as 30s or 5m.");
       return ms;
     })
-    .action(async (name: string, { timeout, ...connection }: ConnectionOptions & { timeout?: number }) => {
+    .option("--force", FORCE)
+    .action(async (name: string, { timeout, force, ...connection }: DrainOptions) => {
       await connected(connection, async (client) => {
         const { pool, backend } = await findBackend(client, name);
-        await client.setBackendState(pool, backend, "draining");
+        await client.setBackendState(pool, backend, "draining", force);
         if (timeout === undefined) await tell(client, pool, backend);
         else await awaitEnd(client, pool, backend, timeout);
       });

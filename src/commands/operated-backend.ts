@@ -3,6 +3,9 @@
 import type { AdminClient } from "../admin/client.ts";
 import { GuidewayError } from "../errors.ts";
 
+/** Of commands that take new flows away from a backend. */
+export const FORCE = "also when it is the last backend of its pool that takes new flows";
+
 /** @throws GuidewayError UNKNOWN, or AMBIGUOUS when several pools have a backend of the name */
 export async function findBackend(
   client: AdminClient,

@@ -36,6 +36,7 @@ export function register(program: Command): void {
 
 async function run(file: string, lastGood: string | undefined, log: Logger): Promise<void> {
   const { Controller } = await import("../control/controller.ts");
+  const { OperatedMachine } = await import("../control/operated.ts");
   const { watchFile } = await import("../control/watch.ts");
   const { Systemd } = await import("../control/systemd.ts");
   const { AdminServer } = await import("../admin/server.ts");
@@ -68,7 +69,7 @@ async function run(file: string, lastGood: string | undefined, log: Logger): Pro
   );
   let unwatch = () => {};
   try {
-    admin = await AdminServer.listen(controller, config.admin, log);
+    admin = await AdminServer.listen(new OperatedMachine(controller), config.admin, log);
     await controller.start();
     systemd.ready();
     log.info(

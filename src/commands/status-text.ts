@@ -85,7 +85,7 @@ function vipTable({ vips, announcement }: Overview): string {
         `${vip.address} ${vip.protocol} ${vip.ports.join(",")}`,
         vip.pool,
         vip.forward,
-        vip.usable ? "yes" : "NO",
+        vip.usable ? "yes" : vip.draining ? "DRAINING" : "NO",
         announced(vip.announced),
         number(vip.packets),
         number(vip.bytes),

@@ -1,6 +1,8 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { type ConnectionOptions, connected, withConnection } from "./connection.ts";
-import { findBackend } from "./operated-backend.ts";
+import { FORCE, findBackend } from "./operated-backend.ts";
+
+type WeightOptions = ConnectionOptions & { force?: boolean };
 
 /** `guideway weight`: a backend's share of new flows. */
 export function register(program: Command): void {
@@ -14,10 +16,11 @@ export function register(program: Command): void {
         throw new InvalidArgumentError("expected an integer from 0 to 65535.");
       return Number(text);
     })
-    .action(async (name: string, weight: number, connection: ConnectionOptions) => {
+    .option("--force", FORCE)
+    .action(async (name: string, weight: number, { force, ...connection }: WeightOptions) => {
       await connected(connection, async (client) => {
         const { pool, backend } = await findBackend(client, name);
-        await client.setWeight(pool, backend, weight);
+        await client.setWeight(pool, backend, weight, force);
         process.stdout.write(`${pool}/${backend} has weight ${weight}\n`);
       });
     });

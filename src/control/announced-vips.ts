@@ -2,7 +2,7 @@
 //
 //   state      entered by  announced are
 //   starting   new         what an earlier process has left, untouched
-//   serving    begin()     addresses of usable VIPs while the forwarder is healthy; not those that leave()
+//   serving    begin()     addresses of VIPs whose pool is usable or draining, while the forwarder is healthy; not those that leave()
 //   stopped    stop()      none
 //
 // What goes is withdrawn first and forwarded for `drain` more: a router may still be sending.
@@ -12,6 +12,9 @@ import { type Announcement, type Announcer, announcementOf } from "../announce/a
 import type { Config } from "../config/schema.ts";
 import type { Availability } from "./availability.ts";
 import type { Machine } from "./machine.ts";
+
+/** Until it is looked again whether the last flow of a draining pool has ended: nothing else tells. */
+const DRAINING_MS = 500;
 
 export interface AnnouncedVipsOptions {
   announcer: Announcer;
@@ -24,6 +27,7 @@ export class AnnouncedVips {
   #serving = false;
   /** Addresses that are about to leave the configuration. */
   #leaving: ReadonlySet<string> = new Set();
+  #draining: NodeJS.Timeout | undefined;
 
   constructor(options: AnnouncedVipsOptions) {
     this.#options = options;
@@ -36,7 +40,12 @@ export class AnnouncedVips {
 
   /** To be called whenever the answer may be another. */
   update(): void {
-    if (this.#serving) this.#options.announcer.want(this.#servable());
+    clearTimeout(this.#draining);
+    if (!this.#serving) return;
+    const { announcer, availability, machine } = this.#options;
+    announcer.want(this.#servable());
+    if (machine.engine.directory.poolNames.some((pool) => availability.isDraining(pool)))
+      this.#draining = setTimeout(() => this.update(), DRAINING_MS).unref();
   }
 
   /** Withdraws the addresses that no VIP of another configuration has; resolves when their packets have ceased. */
@@ -56,6 +65,7 @@ export class AnnouncedVips {
   /** Withdraws everything. */
   async stop(): Promise<void> {
     this.#serving = false;
+    clearTimeout(this.#draining);
     await this.#reduce([]);
     await this.#options.announcer.stop();
   }
@@ -71,13 +81,14 @@ export class AnnouncedVips {
     await sleep(machine.config.announce?.drain ?? 0);
   }
 
-  /** Addresses of VIPs that this machine can serve now. An address that several VIPs share needs one that is usable. */
+  /** Addresses of VIPs that this machine can serve now. Of several VIPs that share one, some must be served. */
   #servable(): Announcement[] {
     const { machine, availability } = this.#options;
     if (!machine.attached || !machine.forwarder.status().healthy) return [];
-    const usable = machine.config.vips.filter(
-      ({ pool, address }) => availability.isUsable(pool) && !this.#leaving.has(address),
+    const served = machine.config.vips.filter(
+      ({ pool, address }) =>
+        (availability.isUsable(pool) || availability.isDraining(pool)) && !this.#leaving.has(address),
     );
-    return [...new Set(usable.map(({ address }) => address))].map(announcementOf);
+    return [...new Set(served.map(({ address }) => address))].map(announcementOf);
   }
 }

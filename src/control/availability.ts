@@ -7,15 +7,22 @@
 //   —         dead        dead       the same
 //
 // A pool all of whose backends are down has none that is usable, unless it says `whenEmpty: open`: then all count as up.
+//
+//   a pool's   has                                             its VIPs are
+//   usable     a backend that takes new flows                  announced
+//   draining   none, but one that has flows still              announced: they must get here; new ones are dropped
+//   neither    nothing that packets could go to                withdrawn
 
 import type { BackendState } from "../dataplane/backend-records.ts";
-import type { BackendChange, Directory } from "../dataplane/directory.ts";
+import type { BackendChange, Directory, DirectoryBackend } from "../dataplane/directory.ts";
 import type { Logger } from "../log.ts";
 
 export interface AvailabilityOptions {
   directory: Directory;
   /** What the health checks say of a backend. */
   isUp: (pool: string, backend: string) => boolean;
+  /** Flows that a backend has, by its number. */
+  activeFlows: (id: number) => number;
   log: Logger;
   /** Called after states changed. */
   onChange: () => void;
@@ -44,9 +51,22 @@ export class Availability {
 
   /** Whether some backend of the pool takes new flows. */
   isUsable(pool: string): boolean {
-    return this.#options.directory
-      .backendsOf(pool)
-      .some(({ state, weight }) => state === "active" && weight > 0);
+    return this.#options.directory.backendsOf(pool).some(takesFlows);
+  }
+
+  /** Whether no backend of the pool takes new flows, and some have flows that they keep. */
+  isDraining(pool: string): boolean {
+    const { directory, activeFlows } = this.#options;
+    const backends = directory.backendsOf(pool);
+    if (backends.some(takesFlows)) return false;
+    return backends.some(({ id, state }) => state !== "dead" && activeFlows(id) > 0);
+  }
+
+  /** Whether this backend takes new flows, and no other of its pool does. @throws GuidewayError UNKNOWN */
+  isLast(pool: string, name: string): boolean {
+    const { directory } = this.#options;
+    const backend = directory.backend(pool, name);
+    return takesFlows(backend) && directory.backendsOf(pool).filter(takesFlows).length === 1;
   }
 
   /**
@@ -143,6 +163,10 @@ export class Availability {
       log.warn({ pool }, "all backends are down: all of them get packets (whenEmpty: open)");
     else log.info({ pool }, "not all backends are down any more: those that are get nothing");
   }
+}
+
+function takesFlows({ state, weight }: DirectoryBackend): boolean {
+  return state === "active" && weight > 0;
 }
 
 function keyOf(pool: string, name: string): string {

@@ -11,27 +11,19 @@
 //   reload               changes → VIPs that leave are withdrawn → machine, health checks, availability → announcement
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Announcer, AnnouncerStatus } from "../announce/announcer.ts";
+import type { Announcer } from "../announce/announcer.ts";
 import { createAnnouncer } from "../announce/create.ts";
 import type { Config } from "../config/schema.ts";
-import type { FrameAudit } from "../dataplane/audit.ts";
-import type { BackendState } from "../dataplane/backend-records.ts";
-import type { Engine } from "../dataplane/engine.ts";
 import { GuidewayError } from "../errors.ts";
-import { HealthMonitor, type HealthStatus, type HealthTotals } from "../health/monitor.ts";
+import { HealthMonitor } from "../health/monitor.ts";
 import type { HealthTarget } from "../health/target.ts";
 import { healthTargets } from "../health/targets.ts";
-import type { XdpPorts } from "../io/xdp.ts";
 import type { Logger } from "../log.ts";
 import { AnnouncedVips } from "./announced-vips.ts";
 import { Availability } from "./availability.ts";
-import { Changes, type ConfigurationStatus, type Document, type Reloaded } from "./changes.ts";
-import type { ForwarderHealth } from "./forwarder/forwarder-health.ts";
-import { type AuditEntry, History, type HistoryStatus, type Origin } from "./history.ts";
+import { Changes, type Document, type Reloaded } from "./changes.ts";
+import { History, type Origin } from "./history.ts";
 import { Machine } from "./machine.ts";
-import { type Overview, overviewOf } from "./overview.ts";
-import type { Health, Readiness } from "./readiness.ts";
-import type { TableStatus } from "./status.ts";
 import { newcomer, transition } from "./transition.ts";
 
 /** How long new backends may take to answer their first check before they are put in force as they are. */
@@ -57,10 +49,10 @@ export class Controller {
   readonly changes: Changes;
   readonly history: History;
   readonly checks: HealthMonitor;
+  readonly announcer: Announcer;
+  readonly vips: AnnouncedVips;
   readonly #options: ControllerOptions;
   readonly #log: Logger;
-  readonly #announcer: Announcer;
-  readonly #vips: AnnouncedVips;
   /** The machine's own file. */
   readonly #file: string;
   #retry: NodeJS.Timeout | undefined;
@@ -75,9 +67,9 @@ export class Controller {
     this.#log = log;
     this.#file = options.file ?? document.file;
     // First, while this process is small: it has a guard of its own.
-    this.#announcer = createAnnouncer(config, log);
+    this.announcer = createAnnouncer(config, log);
     this.machine = new Machine(config, log);
-    const { directory } = this.machine.engine;
+    const { directory, statistics } = this.machine.engine;
     this.history = new History(config.change.state, log);
     this.checks = new HealthMonitor({
       log,
@@ -86,12 +78,13 @@ export class Controller {
     this.availability = new Availability({
       directory,
       isUp: (pool, backend) => this.#isUp(pool, backend),
+      activeFlows: (id) => statistics.backend(id).activeFlows,
       log,
-      onChange: () => this.#vips.update(),
+      onChange: () => this.vips.update(),
     });
     const { machine, availability } = this;
-    this.#vips = new AnnouncedVips({ announcer: this.#announcer, machine, availability });
-    this.machine.forwarder.onChange(() => this.#vips.update());
+    this.vips = new AnnouncedVips({ announcer: this.announcer, machine, availability });
+    this.machine.forwarder.onChange(() => this.vips.update());
     this.changes = new Changes({
       config,
       document,
@@ -124,7 +117,7 @@ export class Controller {
       this.checks.apply(targets());
       await this.#firstChecks(targets());
       this.#refresh();
-      this.#vips.begin();
+      this.vips.begin();
       return problems;
     });
   }
@@ -137,7 +130,7 @@ export class Controller {
   /** Routers learn first; what is on its way to here is forwarded still. */
   async stop(): Promise<void> {
     const changes = this.changes.stop();
-    await this.#vips.stop();
+    await this.vips.stop();
     await changes;
     await this.checks.stop();
     clearTimeout(this.#retry);
@@ -148,40 +141,20 @@ export class Controller {
   // ── Changes ────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Drains a backend, which keeps its flows and gets no new ones; takes it out, and its flows go elsewhere; or back in.
-   * @throws GuidewayError UNKNOWN or TABLE_HEAP
+   * Replaces the configuration; without a text by what is now in the file that the machine was started with.
+   * @throws ConfigError, and what Changes.reload throws
    */
-  setBackendState(pool: string, backend: string, state: BackendState, origin: Origin): Promise<void> {
-    const action = { draining: "drain", active: "undrain", dead: "take out" }[state];
-    return this.changes.one(origin, action, `${pool}/${backend}`, async () => {
-      const before = this.availability.asked(pool, backend);
-      this.availability.ask(pool, backend, state);
-      return {
-        result: undefined,
-        outcome: before === state ? "unchanged" : "applied",
-        detail: `${this.#active(pool, backend)} active flows`,
-      };
-    });
-  }
-
-  /** Sets a backend's weight until the configuration says another. @throws GuidewayError UNKNOWN or TABLE_HEAP */
-  setWeight(pool: string, backend: string, weight: number, origin: Origin): Promise<void> {
-    return this.changes.one(origin, "weight", `${pool}/${backend}`, async () => {
-      const { directory } = this.machine.engine;
-      const { id, weight: before } = directory.backend(pool, backend);
-      directory.update([{ id, weight }]);
-      this.#vips.update();
-      return {
-        result: undefined,
-        outcome: before === weight ? "unchanged" : "applied",
-        detail: `from ${before} to ${weight}`,
-      };
-    });
-  }
-
-  #active(pool: string, name: string): number {
-    const { directory, statistics } = this.machine.engine;
-    return statistics.backend(directory.backend(pool, name).id).activeFlows;
+  reload(
+    {
+      text,
+      file,
+      force = false,
+    }: { text?: string | undefined; file?: string | undefined; force?: boolean | undefined },
+    origin: Origin,
+  ): Promise<Reloaded> {
+    const name = text === undefined ? this.#file : (file ?? this.#file);
+    const { around = (change) => change() } = this.#options;
+    return around(() => this.changes.reload({ file: name, text, force }, origin));
   }
 
   #backend(pool: string, name: string) {
@@ -216,7 +189,7 @@ export class Controller {
     } catch (error) {
       this.#log.error({ weights, reason: (error as Error).message }, "weights are the configuration's again");
     }
-    this.#vips.update();
+    this.vips.update();
   }
 
   async #putInForce(next: Config): Promise<void> {
@@ -227,7 +200,7 @@ export class Controller {
     this.checks.apply(targets);
     try {
       await this.#firstChecks(coming);
-      await this.#vips.leave(next);
+      await this.vips.leave(next);
       await this.#toMachine(next);
       this.checks.apply(this.#targets(next));
     } catch (error) {
@@ -235,7 +208,7 @@ export class Controller {
       throw error;
     } finally {
       this.#refresh();
-      this.#vips.left();
+      this.vips.left();
     }
   }
 
@@ -305,96 +278,5 @@ export class Controller {
       clearTimeout(this.#retry);
       this.#retry = setTimeout(() => this.#refresh(), RETRY_MS);
     }
-  }
-
-  // ── What the admin API asks ────────────────────────────────────────────────────────────────────
-
-  get engine(): Engine {
-    return this.machine.engine;
-  }
-
-  get forwarder(): ForwarderHealth {
-    return this.machine.forwarder;
-  }
-
-  get ports(): XdpPorts {
-    return this.machine.ports;
-  }
-
-  get startedAt(): Date {
-    return this.machine.startedAt;
-  }
-
-  announcement(): AnnouncerStatus {
-    return this.#announcer.status();
-  }
-
-  configuration(): ConfigurationStatus {
-    return this.changes.status;
-  }
-
-  historyStatus(): HistoryStatus {
-    return this.history.status();
-  }
-
-  checkTotals(): HealthTotals {
-    return this.checks.totals();
-  }
-
-  checkOf(pool: string, backend: string): HealthStatus | undefined {
-    return this.checks.status(pool, backend);
-  }
-
-  status(): Overview {
-    return overviewOf(this);
-  }
-
-  /** @throws GuidewayError UNKNOWN when there is no such pool */
-  table(pool: string): TableStatus {
-    return this.machine.table(pool);
-  }
-
-  auditFrames(): FrameAudit {
-    return this.machine.auditFrames();
-  }
-
-  /** Whether the workers' loops turn. */
-  health(): Health {
-    return this.machine.health();
-  }
-
-  /** The configuration in force, as it was written. */
-  get running(): Document & { generation: number } {
-    return { ...this.changes.document, generation: this.changes.status.generation };
-  }
-
-  /** Whether packets for VIPs are forwarded. */
-  readiness(): Readiness {
-    const { ready, reasons } = this.machine.readiness();
-    const forwarder = this.machine.forwarder.status();
-    return forwarder.healthy
-      ? { ready, reasons }
-      : { ready: false, reasons: [...reasons, ...forwarder.reasons] };
-  }
-
-  /**
-   * Replaces the configuration; without a text by what is now in the file that the machine was started with.
-   * @throws ConfigError, and what Changes.reload throws
-   */
-  reload(
-    {
-      text,
-      file,
-      force = false,
-    }: { text?: string | undefined; file?: string | undefined; force?: boolean | undefined },
-    origin: Origin,
-  ): Promise<Reloaded> {
-    const name = text === undefined ? this.#file : (file ?? this.#file);
-    const { around = (change) => change() } = this.#options;
-    return around(() => this.changes.reload({ file: name, text, force }, origin));
-  }
-
-  audit(limit: number): AuditEntry[] {
-    return this.history.entries(limit);
   }
 }

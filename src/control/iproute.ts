@@ -1,6 +1,6 @@
 // The kernel's routes and neighbours, through iproute2: it speaks JSON and knows every kernel's netlink.
 
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { GuidewayError } from "../errors.ts";
 
@@ -25,6 +25,11 @@ export interface Neighbour {
   managed: boolean;
 }
 
+/** Exit code of `ip -batch` when some line failed, as of one that is wrong itself. */
+const BATCH_FAILED = 1;
+
+type ExecFailure = Error & { code?: number | string; stdout: string; stderr: string };
+
 /** Neighbour states in which the entry's MAC address may be used (include/net/neighbour.h: NUD_VALID). */
 const STATIC = new Set(["PERMANENT", "NOARP"]);
 const USABLE = new Set(["REACHABLE", "STALE", "DELAY", "PROBE", ...STATIC]);
@@ -44,15 +49,63 @@ async function ip<T>(...args: string[]): Promise<T[]> {
   }
 }
 
-/** How packets to an address leave this machine. @throws GuidewayError IPROUTE when there is no route */
-export async function routeTo(address: string): Promise<Route> {
-  const [route] = await ip<{ dev: string; gateway?: string; via?: { host: string } }>(
-    "route",
-    "get",
-    address,
+/**
+ * How packets to these addresses leave this machine, by one process however many there are.
+ * @param addresses canonical ones
+ * @returns for each address its route, or the error that says why it has none
+ * @throws GuidewayError IPROUTE when that cannot be asked
+ */
+export async function routesTo(addresses: readonly string[]): Promise<Map<string, Route | GuidewayError>> {
+  const lines = addresses.map((address) => `route get ${address}`);
+  const { answers, errors } = await ipBatch<{
+    dst: string;
+    dev?: string;
+    gateway?: string;
+    via?: { host: string };
+  }>(lines);
+  const found = new Map(answers.map((answer) => [answer.dst, answer]));
+  return new Map(
+    addresses.map((address, line): [string, Route | GuidewayError] => {
+      const { dev, gateway, via } = found.get(address) ?? {};
+      if (dev !== undefined && !errors.has(line)) return [address, { dev, gateway: gateway ?? via?.host }];
+      const reason = errors.get(line) ?? "the kernel names no interface";
+      return [address, new GuidewayError("IPROUTE", `"ip ${lines[line]}" failed: ${reason}`)];
+    }),
   );
-  if (!route?.dev) throw new GuidewayError("IPROUTE", `no route to ${address}`);
-  return { dev: route.dev, gateway: route.gateway ?? route.via?.host };
+}
+
+/** Runs many commands, of which some may fail. @returns what they answered, and the errors by the number of the line */
+async function ipBatch<T>(lines: readonly string[]): Promise<{ answers: T[]; errors: Map<number, string> }> {
+  const running = run("ip", ["-json", "-force", "-batch", "-"], {
+    timeout: TIMEOUT_MS,
+    maxBuffer: MAX_OUTPUT_BYTES,
+  });
+  // One that ends early says why by its exit code.
+  running.child.stdin?.on("error", () => undefined).end(lines.map((line) => `${line}\n`).join(""));
+  const { stdout, stderr } = await running.catch((cause: ExecFailure) => {
+    if (cause.code === BATCH_FAILED) return cause;
+    const message = `"ip -batch" failed: ${cause.stderr?.trim() || cause.message}`;
+    throw new GuidewayError("IPROUTE", message, { cause });
+  });
+  const answers = stdout
+    .split("\n")
+    .flatMap((line) => (line.startsWith("[") ? (JSON.parse(line) as T[]) : []));
+  return { answers, errors: batchErrors(stderr) };
+}
+
+/** What `ip -force -batch` says of lines that failed, by their numbers from 0. */
+export function batchErrors(stderr: string): Map<number, string> {
+  const errors = new Map<number, string>();
+  let said: string[] = [];
+  for (const line of stderr.split("\n")) {
+    const number = /^Command failed .*:(\d+)$/.exec(line)?.[1];
+    if (number === undefined) said.push(line.trim());
+    else {
+      errors.set(Number(number) - 1, said.filter(Boolean).join("; ") || "no reason given");
+      said = [];
+    }
+  }
+  return errors;
 }
 
 /** Neighbours of an interface. */
@@ -76,20 +129,4 @@ export async function manageNeighbour(address: string, dev: string): Promise<voi
 /** Forgets a neighbour; the kernel resolves it again when it needs it. */
 export async function forgetNeighbour(address: string, dev: string): Promise<void> {
   await ip("neigh", "del", address, "dev", dev).catch(() => undefined);
-}
-
-/**
- * Calls back whenever some neighbour, or some link, changes. Either way it hears of both: what outlives a kill -9 of this
- * process meets the end of its pipe at the next change of any kind.
- * @returns a function that ends it
- */
-export function watch(what: "neigh" | "link", changed: () => void): () => void {
-  const label = `[${what.toUpperCase()}]`;
-  const monitor = spawn("ip", ["monitor", "label", "link", "neigh"], { stdio: ["ignore", "pipe", "ignore"] });
-  monitor.stdout.on("data", (lines: Buffer) => {
-    if (lines.includes(label)) changed();
-  });
-  // Without the monitor changes are seen by polling alone.
-  monitor.on("error", () => undefined);
-  return () => void monitor.kill();
 }

@@ -24,8 +24,7 @@ import type { Logger } from "../log.ts";
 import { loadNative } from "../native.ts";
 import { ForwarderHealth } from "./forwarder/forwarder-health.ts";
 import { lookAtLinks } from "./forwarder/links.ts";
-import { Heartbeat } from "./heartbeat.ts";
-import { watch } from "./iproute.ts";
+import { KernelMonitor } from "./kernel-monitor.ts";
 import { Neighbours } from "./neighbours.ts";
 import { ProbeLink } from "./probe-link.ts";
 import { ProbePorts } from "./probe-ports.ts";
@@ -49,9 +48,7 @@ export class Machine {
   readonly probes: ProbePorts | undefined;
   readonly #link: ProbeLink | undefined;
   readonly #log: Logger;
-  readonly #heartbeat = new Heartbeat(() =>
-    this.engine.statistics.workers().map(({ heartbeat }) => heartbeat),
-  );
+  readonly #monitor: KernelMonitor;
   #pool: WorkerPool | undefined;
 
   /**
@@ -73,6 +70,7 @@ export class Machine {
     const queues = facts.reduce((sum, each) => sum + each.queues, probes ? 1 : 0);
     this.#config = config;
     this.#log = log;
+    this.#monitor = new KernelMonitor(log);
     this.engine = new Engine(config, { queues, workers: workerCount(config), selfTest: true }, words);
     this.#prepareMemory();
     this.#link = probes ? ProbeLink.create(config, Math.min(...facts.map(({ mtu }) => mtu)), log) : undefined;
@@ -87,6 +85,7 @@ export class Machine {
       interfaces: config.interfaces,
       onLink: (pool) => this.#config.vips.some((vip) => vip.forward === "l2" && vip.pool === pool),
       setNextHop: (id, hop) => this.engine.directory.setNextHop(id, hop),
+      monitor: this.#monitor,
       log,
     });
     this.forwarder = this.#forwarderHealth();
@@ -102,7 +101,7 @@ export class Machine {
       settings: config.forwarder,
       log: this.#log,
       links: () => lookAtLinks(links),
-      watchLinks: (changed) => watch("link", changed),
+      watchLinks: (changed) => this.#monitor.on("link", changed),
       losses: {
         kernel: () =>
           ports.interfaces.map(({ name }, index) => ({ name, statistics: ports.statistics(index) })),
@@ -147,6 +146,7 @@ export class Machine {
     this.engine.offerFrames();
     const { cpus } = this.config.workers;
     this.#pool = new WorkerPool(this.engine, { sockets: this.ports.sockets, ...(cpus && { cpus }) });
+    this.#monitor.start();
     this.neighbours.start();
     await Promise.race([this.#resolve(this.engine.directory.backends), this.#pool.failure()]);
     this.ports.attach();
@@ -221,7 +221,7 @@ export class Machine {
 
   /** Whether the workers' loops turn. Before they start, nothing is wrong with them. To be asked every now and then. */
   health(): Health {
-    return healthOf(this.#pool ? this.#heartbeat.stuck() : []);
+    return healthOf(this.forwarder.stuck());
   }
 
   /** Whether every worker's loop turns. To be asked every now and then. */
@@ -239,6 +239,7 @@ export class Machine {
   }
 
   async stop(): Promise<void> {
+    this.#monitor.stop();
     this.forwarder.stop();
     this.ports.detach();
     try {

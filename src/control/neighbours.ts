@@ -1,29 +1,41 @@
-// Next hops: for every backend the interface and the MAC address that its packets go to, kept as the kernel
-// learns them.
+// Next hops: for every backend the interface and the MAC address that its packets go to, as the kernel has them.
 //
-// Nothing but the workers sends to a backend, and they bypass the kernel; so the kernel is asked to keep the
-// entries fresh itself ("managed"). Changes arrive by its monitor; a poll catches what that missed, and looks
-// for the routes that were not there before. Entries made by hand are followed and never touched.
+//   what changes                 what follows
+//   a route, a link              the routes to all backends are looked up again, by one process
+//   a neighbour                  the entries are read again
+//   anything that nobody told    so they are every 2 s, and routes are looked for that were not there before
+//
+//   of a backend               its packets go
+//   there is no route          nowhere: they are dropped as unresolved
+//   the route is another one   where they went, until the new neighbour is known, for a second at most
+//   its neighbour fails        where they went: that is the best guess
+//
+// Nothing but the workers sends to a backend, and they bypass the kernel; so the kernel is asked to keep the entries fresh itself
+// ("managed"). Entries made by hand are followed and never touched.
 
 import type { NextHop } from "../dataplane/backend-records.ts";
 import type { DirectoryBackend } from "../dataplane/directory.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { macBytes } from "../mac.ts";
-import { forgetNeighbour, manageNeighbour, type Neighbour, neighboursOf, routeTo, watch } from "./iproute.ts";
+import {
+  forgetNeighbour,
+  manageNeighbour,
+  type Neighbour,
+  neighboursOf,
+  type Route,
+  routesTo,
+} from "./iproute.ts";
+import type { KernelMonitor } from "./kernel-monitor.ts";
+import { keyOf, type Way, type WayOptions, wayBy } from "./way.ts";
 
 const POLL_MS = 2000;
+/** From the first event to what follows. */
 const SETTLE_MS = 20;
-/** Lookups at a time: each is a process. */
-const LOOKUPS = 4;
-
-/** Where a backend's packets leave. */
-interface Way {
-  dev: string;
-  interface: number;
-  /** Address of the neighbour; undefined when the configuration gives the MAC. */
-  neighbour: string | undefined;
-}
+/** From one lookup of all routes to the next, where they change all the time. */
+const SPACING_MS = 250;
+/** How long packets go the old way while the neighbour on the new one is not known. */
+const OLD_WAY_MS = 1000;
 
 interface Target {
   backend: DirectoryBackend;
@@ -31,17 +43,20 @@ interface Target {
   given: string | undefined;
   /** Undefined while there is no route. */
   way: Way | undefined;
-  mac: string | undefined;
+  /** When it was found, by performance.now(). */
+  wayMs: number;
+  /** The MAC address on a way. */
+  known: { key: string; mac: string } | undefined;
+  /** Where its packets go. */
+  hop: { dev: string; interface: number; mac: string } | undefined;
   /** Why there is none, as it was last said. */
   complaint: string | undefined;
 }
 
-export interface NeighbourOptions {
-  /** Names of the interfaces, in the order of their records. */
-  interfaces: readonly string[];
-  /** Whether VIPs of a pool forward on layer 2: its backends must be on the link. */
-  onLink: (pool: string) => boolean;
+export interface NeighbourOptions extends WayOptions {
   setNextHop: (id: number, hop: NextHop | undefined) => void;
+  /** Tells of changes. */
+  monitor: Pick<KernelMonitor, "on">;
   log: Logger;
 }
 
@@ -52,7 +67,11 @@ export class Neighbours {
   readonly #managed = new Map<string, { dev: string; address: string; kept: boolean }>();
   #poll: NodeJS.Timeout | undefined;
   #settling: NodeJS.Timeout | undefined;
-  #unwatch: (() => void) | undefined;
+  #rerouting: NodeJS.Timeout | undefined;
+  #lookedUpMs = 0;
+  /** Routes may be others than they were. */
+  #stale = true;
+  #unwatch: (() => void)[] = [];
   #refreshing: Promise<void> = Promise.resolve();
 
   constructor(options: NeighbourOptions) {
@@ -61,34 +80,57 @@ export class Neighbours {
 
   /** Follows the kernel's neighbours from here on; backends are named by follow(). */
   start(): void {
-    this.#unwatch = watch("neigh", () => {
-      this.#settling ??= setTimeout(() => {
-        this.#settling = undefined;
-        this.#refreshSoon();
-      }, SETTLE_MS);
-    });
+    const { monitor } = this.#options;
+    this.#unwatch = [
+      monitor.on("neigh", () => this.#neighboursChanged()),
+      monitor.on("route", () => this.#routesChanged()),
+      monitor.on("link", () => this.#routesChanged()),
+    ];
     this.#poll = setInterval(() => this.#refreshSoon(), POLL_MS);
   }
 
+  #neighboursChanged(): void {
+    this.#settling ??= setTimeout(() => {
+      this.#settling = undefined;
+      this.#refreshSoon();
+    }, SETTLE_MS);
+  }
+
+  #routesChanged(): void {
+    const afterMs = Math.max(SETTLE_MS, this.#lookedUpMs + SPACING_MS - performance.now());
+    this.#rerouting ??= setTimeout(() => {
+      this.#rerouting = undefined;
+      this.#stale = true;
+      this.#refreshSoon();
+    }, afterMs);
+  }
+
   /**
-   * Follows these backends and no others: finds the routes of the new ones and asks for their neighbours. Resolves when
-   * that was tried once.
+   * Follows these backends and no others: finds their routes and asks for their neighbours. Resolves when that was tried once.
    */
   async follow(backends: readonly DirectoryBackend[]): Promise<void> {
     const known = new Map(this.#targets.map((target) => [target.backend.id, target]));
     this.#targets = backends.map((backend) => {
       const target = known.get(backend.id);
       if (target?.backend === backend && target.given === backend.config.mac) return target;
-      return { backend, given: backend.config.mac, way: undefined, mac: undefined, complaint: undefined };
+      return {
+        backend,
+        given: backend.config.mac,
+        way: undefined,
+        wayMs: 0,
+        known: undefined,
+        hop: undefined,
+        complaint: undefined,
+      };
     });
+    this.#stale = true;
     this.#refreshSoon();
     await this.#refreshing;
-    await this.#forgetOthers();
   }
 
   /** Lets go of the neighbours that no backend needs any more. */
   async #forgetOthers(): Promise<void> {
-    const needed = new Set(this.#targets.map(({ way }) => way && `${way.dev} ${way.neighbour}`));
+    const needed = new Set(this.#targets.map(({ way }) => way && keyOf(way)));
     for (const [key, { address, dev }] of this.#managed) {
       if (needed.has(key)) continue;
       this.#managed.delete(key);
@@ -105,57 +147,50 @@ export class Neighbours {
   }
 
   async #refresh(): Promise<void> {
-    await this.#findWays(this.#targets.filter(({ way }) => way === undefined));
+    await this.#findWays();
     const known = await this.#neighbours();
     for (const target of this.#targets) {
       const { way, backend } = target;
-      if (!way) continue;
-      if (!way.neighbour) {
-        this.#set(target, backend.config.mac);
-        continue;
-      }
-      const entry = known.get(`${way.dev} ${way.neighbour}`);
-      if (!entry?.static) await this.#manage(way.dev, way.neighbour, entry?.managed ?? false);
-      // An entry that failed or is being resolved again: where the backend was is the best guess.
-      if (entry?.mac !== undefined || target.mac === undefined) this.#set(target, entry?.mac);
+      const key = way && keyOf(way);
+      const entry = way?.neighbour ? known.get(key!) : undefined;
+      if (way?.neighbour && !entry?.static)
+        await this.#manage(way.dev, way.neighbour, entry?.managed ?? false);
+      const mac = way?.neighbour ? entry?.mac : backend.config.mac;
+      if (key && mac) target.known = { key, mac };
+      this.#choose(target);
     }
+    await this.#forgetOthers();
   }
 
-  /** Looks routes up, a few at a time. */
-  async #findWays(targets: Target[]): Promise<void> {
-    const queue = [...targets];
-    const lookUp = async () => {
-      for (let target = queue.shift(); target; target = queue.shift()) await this.#findWay(target);
-    };
-    await Promise.all(Array.from({ length: LOOKUPS }, lookUp));
+  /** Looks up the routes that may have changed, or are missing. */
+  async #findWays(): Promise<void> {
+    const targets = this.#targets.filter(({ way }) => this.#stale || way === undefined);
+    if (targets.length === 0) return;
+    this.#stale = false;
+    this.#lookedUpMs = performance.now();
+    const addresses = [...new Set(targets.map(({ backend }) => backend.config.address))];
+    const routes = await routesTo(addresses).catch((error: unknown) => {
+      this.#stale = true;
+      throw error;
+    });
+    for (const target of targets) this.#findWay(target, routes.get(target.backend.config.address)!);
   }
 
-  async #findWay(target: Target): Promise<void> {
-    const { interfaces, onLink, log } = this.#options;
+  #findWay(target: Target, route: Route | GuidewayError): void {
     const { pool, config } = target.backend;
-    const { name, address, mac } = config;
     try {
-      const { dev, gateway } = await routeTo(address);
-      const index = interfaces.indexOf(dev);
-      if (index < 0) {
-        throw new GuidewayError(
-          "NEXT_HOP",
-          `the route to it leaves by ${dev}, which is not among the configured interfaces (${interfaces.join(", ")})`,
-        );
-      }
-      if (gateway && onLink(pool) && !mac) {
-        throw new GuidewayError(
-          "NEXT_HOP",
-          `it is behind the router ${gateway}, but forward: l2 needs it on the segment`,
-        );
-      }
-      target.way = { dev, interface: index, neighbour: mac ? undefined : (gateway ?? address) };
+      if (route instanceof GuidewayError) throw route;
+      const way = wayBy(route, target.backend, this.#options);
+      if (!target.way || keyOf(way) !== keyOf(target.way)) target.wayMs = performance.now();
+      target.way = way;
+      target.complaint = undefined;
     } catch (error) {
       const { message } = error as Error;
+      target.way = undefined;
       if (message === target.complaint) return;
       target.complaint = message;
-      log.error(
-        { pool, backend: name, address, reason: message },
+      this.#options.log.error(
+        { pool, backend: config.name, address: config.address, reason: message },
         "backend has no next hop: its packets are dropped as unresolved",
       );
     }
@@ -189,35 +224,44 @@ export class Neighbours {
     );
   }
 
-  #set(target: Target, mac: string | undefined): void {
-    const { way, backend } = target;
-    if (target.mac !== mac) {
-      const { pool, config } = backend;
-      this.#options.log.info({ pool, backend: config.name, dev: way?.dev, mac: mac ?? "none" }, "next hop");
+  /** Decides where a backend's packets go, and has them go there. */
+  #choose(target: Target): void {
+    const { way, wayMs, known, hop: before } = target;
+    if (way && known?.key === keyOf(way)) {
+      target.hop = { dev: way.dev, interface: way.interface, mac: known.mac };
+    } else if (!way || performance.now() - wayMs > OLD_WAY_MS) {
+      target.hop = undefined;
     }
-    target.mac = mac;
-    const hop = mac && way ? { mac: macBytes(mac), interface: way.interface } : undefined;
-    this.#options.setNextHop(backend.id, hop);
+    const { backend, hop } = target;
+    if (hop?.mac !== before?.mac || hop?.interface !== before?.interface) {
+      const fields = { pool: backend.pool, backend: backend.config.name, dev: hop?.dev ?? way?.dev };
+      this.#options.log.info({ ...fields, mac: hop?.mac ?? "none" }, "next hop");
+    }
+    this.#options.setNextHop(backend.id, hop && { mac: macBytes(hop.mac), interface: hop.interface });
   }
 
   /** Whether those of these backends that have a route have a MAC address too. */
   resolved(backends: readonly DirectoryBackend[]): boolean {
     const ids = new Set(backends.map(({ id }) => id));
     return this.#targets.every(
-      ({ backend, way, mac }) => !ids.has(backend.id) || way === undefined || mac !== undefined,
+      ({ backend, way, hop }) => !ids.has(backend.id) || way === undefined || hop !== undefined,
     );
   }
 
   nextHop(id: number): { dev: string; address: string | undefined; mac: string | undefined } | undefined {
     const target = this.#targets.find(({ backend }) => backend.id === id);
-    return target?.way && { dev: target.way.dev, address: target.way.neighbour, mac: target.mac };
+    if (!target?.way) return undefined;
+    const { way, known } = target;
+    const mac = known?.key === keyOf(way) ? known.mac : undefined;
+    return { dev: way.dev, address: way.neighbour, mac };
   }
 
   /** Stops following, and takes back what was asked of the kernel. */
   async stop(): Promise<void> {
     clearInterval(this.#poll);
     clearTimeout(this.#settling);
-    this.#unwatch?.();
+    clearTimeout(this.#rerouting);
+    for (const unwatch of this.#unwatch) unwatch();
     await this.#refreshing;
     for (const { address, dev } of this.#managed.values()) await forgetNeighbour(address, dev);
   }

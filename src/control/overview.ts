@@ -19,6 +19,8 @@ export interface CheckedBackend extends BackendStatus {
 export interface CheckedPool extends PoolStatus {
   /** Whether a backend takes new flows. */
   usable: boolean;
+  /** Whether none does, and some have flows still. */
+  draining: boolean;
   /** Whether all are down and get packets nevertheless: whenEmpty: open. */
   open: boolean;
   backends: CheckedBackend[];
@@ -27,6 +29,8 @@ export interface CheckedPool extends PoolStatus {
 export interface AnnouncedVip extends VipStatus {
   /** Whether its pool has a backend that takes new flows. */
   usable: boolean;
+  /** Whether none does, and some have flows still. */
+  draining: boolean;
   /** Whether routers were told that its packets come here. */
   announced: boolean;
 }
@@ -40,9 +44,9 @@ export interface Overview extends MachineStatus {
 }
 
 export function overviewOf(controller: Controller): Overview {
-  const { machine, availability, changes, history, checks } = controller;
+  const { machine, availability, changes, history, checks, announcer } = controller;
   const status = machine.status();
-  const announcement = controller.announcement();
+  const announcement = announcer.status();
   const announced = new Set(announcement.announced.map(({ prefix }) => prefix));
   return {
     ...status,
@@ -52,11 +56,13 @@ export function overviewOf(controller: Controller): Overview {
     vips: status.vips.map((vip) => ({
       ...vip,
       usable: availability.isUsable(vip.pool),
+      draining: availability.isDraining(vip.pool),
       announced: announced.has(announcementOf(vip.address).prefix),
     })),
     pools: status.pools.map((pool) => ({
       ...pool,
       usable: availability.isUsable(pool.name),
+      draining: availability.isDraining(pool.name),
       open: availability.isOpen(pool.name),
       backends: pool.backends.map((backend) => ({
         ...backend,

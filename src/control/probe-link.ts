@@ -16,6 +16,7 @@ import { type InterfaceFacts, readInterface } from "../config/interfaces.ts";
 import type { Config } from "../config/schema.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { batchErrors } from "./iproute.ts";
 
 const TIMEOUT_MS = 5000;
 /** Locally administered; they exist on this link only. */
@@ -28,6 +29,11 @@ const TUNNEL_BYTES = 52;
 const LEAST_MTU = 1280;
 /** What would glue packets together or leave their checksums to later. */
 const OFFLOADS = ["tx", "tso", "gso", "gro", "rxvlan", "txvlan"];
+
+/** The kernel's ESRCH, as iproute2 tells it. */
+const NO_SUCH_ROUTE = "No such process";
+/** Addresses that an error names. */
+const SHOWN = 5;
 
 type Family = 4 | 6;
 
@@ -49,6 +55,22 @@ function run(program: string, args: readonly string[], input = ""): string {
 
 const ip = (command: string) => run("ip", command.split(" "));
 
+/**
+ * Runs lines of which some may fail. @returns why, by their numbers
+ * @throws GuidewayError PROBE_LINK when none can be run
+ */
+function batch(lines: readonly string[]): Map<number, string> {
+  if (lines.length === 0) return new Map();
+  try {
+    run("ip", ["-force", "-batch", "-"], `${lines.join("\n")}\n`);
+    return new Map();
+  } catch (error) {
+    const errors = batchErrors(((error as GuidewayError).cause as { stderr?: string }).stderr ?? "");
+    if (errors.size === 0) throw error;
+    return errors;
+  }
+}
+
 /** Runs what may fail because there is nothing to do. */
 function attempt(command: string): boolean {
   try {
@@ -63,7 +85,8 @@ export class ProbeLink {
   readonly #config: Config;
   readonly #log: Logger;
   readonly #families: readonly Family[];
-  #vips = new Set<string>();
+  /** Addresses that have a route. */
+  readonly #vips = new Set<string>();
 
   private constructor(config: Config, log: Logger) {
     this.#config = config;
@@ -140,23 +163,47 @@ export class ProbeLink {
     }
   }
 
-  /** Which addresses are reached by the link. */
+  /**
+   * Which addresses are reached by the link. Each is a matter of its own: one that fails keeps no other from it.
+   * @throws GuidewayError PROBE_LINK with those that could not be added; to be called again with what there should be then
+   */
   setVips(addresses: readonly string[]): void {
-    const { table } = this.#config.forwarder.probe;
     const wanted = new Set(addresses.filter((address) => this.#families.includes(addressFamily(address))));
-    const route = (address: string) => {
+    const added = [...wanted].filter((address) => !this.#vips.has(address));
+    const removed = [...this.#vips].filter((address) => !wanted.has(address));
+    const failures = this.#changeRoutes(added, removed);
+    for (const address of added) if (!failures.has(address)) this.#vips.add(address);
+    for (const address of removed) {
+      const reason = failures.get(address);
+      if (reason === undefined) this.#vips.delete(address);
+      else
+        this.#log.warn({ address, reason }, 'a route of "via: tunnel" checks stays; it is tried again later');
+    }
+    const missing = added.filter((address) => failures.has(address));
+    if (missing.length === 0) return;
+    const shown = missing.slice(0, SHOWN).map((address) => `${address} (${failures.get(address)})`);
+    const more = missing.length > SHOWN ? ` and ${missing.length - SHOWN} more` : "";
+    throw new GuidewayError(
+      "PROBE_LINK",
+      `the link for "via: tunnel" checks: no route to ${shown.join(", ")}${more}`,
+    );
+  }
+
+  /** @returns why it failed, by address */
+  #changeRoutes(added: readonly string[], removed: readonly string[]): Map<string, string> {
+    const { table } = this.#config.forwarder.probe;
+    const addresses = [...added, ...removed];
+    const lines = addresses.map((address, index) => {
       const family = addressFamily(address);
+      if (index >= added.length) return `route del ${address} table ${table}`;
       const onLink = family === 4 ? " onlink" : "";
       return `route replace ${address} via ${GATEWAY[family]} dev ${this.#host}${onLink} table ${table}`;
-    };
-    const lines = [
-      ...[...wanted].filter((address) => !this.#vips.has(address)).map(route),
-      ...[...this.#vips]
-        .filter((address) => !wanted.has(address))
-        .map((address) => `route del ${address} table ${table}`),
-    ];
-    if (lines.length > 0) run("ip", ["-batch", "-"], `${lines.join("\n")}\n`);
-    this.#vips = wanted;
+    });
+    const failures = new Map([...batch(lines)].map(([line, reason]) => [addresses[line]!, reason]));
+    // What is gone already is as it should be: routes go with their link.
+    for (const address of removed)
+      if (failures.get(address)?.includes(NO_SUCH_ROUTE)) failures.delete(address);
+    return failures;
   }
 
   /** A network setting of the kernel; one that is not there (no IPv6) or cannot be written has no effect here. */

@@ -18,7 +18,7 @@ export interface Readiness {
   reasons: string[];
 }
 
-/** @param stuck workers that make no passes: see heartbeat.ts */
+/** @param stuck workers that make no passes: ForwarderHealth.stuck */
 export function healthOf(stuck: readonly number[]): Health {
   const reasons = stuck.map((worker) => `worker ${worker} has made no pass for two seconds or more`);
   return { healthy: reasons.length === 0, reasons };

@@ -9,6 +9,9 @@ import { familyOf, interfacesOf, type Topology, type TopologyNode } from "./topo
 /** The features that must be off where packets are read as raw frames: else partial checksums and 64 KiB packets arrive. */
 const OFFLOADS = "tx off tso off gso off gro off rxvlan off txvlan off";
 
+/** Addresses, protocol and ports (Documentation/networking/ip-sysctl.rst: fib_multipath_hash_fields). */
+const FIVE_TUPLE = 0x37;
+
 /** Lines for `ip -batch` that make the namespaces, without the first: `Lab.up` makes that to claim the prefix. */
 export function namespaceBatch(topology: Topology): string {
   return lines(topology.nodes.slice(1).map((node) => `netns add ${node.namespace}`));
@@ -134,9 +137,12 @@ function sysctls(node: TopologyNode, devices: string[]): string[] {
 
 function routerSysctls(set: (key: string, value: number) => string): string[] {
   return [
-    // ECMP by five-tuple, skipping next hops that do not answer.
-    set("ipv4/fib_multipath_hash_policy", 1),
-    set("ipv6/fib_multipath_hash_policy", 1),
+    // ECMP by five-tuple, skipping next hops that do not answer. By the one in the packet, as any router would: policy 1 takes the
+    // hash that the client's socket left with it, which is random, and another one after each retransmission (sk_rethink_txhash).
+    ...["ipv4", "ipv6"].flatMap((family) => [
+      set(`${family}/fib_multipath_hash_policy`, 3),
+      set(`${family}/fib_multipath_hash_fields`, FIVE_TUPLE),
+    ]),
     set("ipv4/fib_multipath_use_neigh", 1),
     // Say "unreachable" every time, not once a second.
     set("ipv4/icmp_ratelimit", 0),

@@ -94,6 +94,10 @@ export class MemoryMachine implements Operated {
   /** Flows that a backend has at each look, by its name; the last one stays. */
   readonly flows = new Map<string, number[]>();
   forwarderStatus = FORWARDER;
+  /** Whether no backend takes new flows, and some have flows still. */
+  draining = false;
+  /** Name of a backend that takes new flows as the only one of its pool. */
+  last: string | undefined;
   refused: ConfigurationStatus["refused"];
   announcing: AnnouncerStatus = {
     kind: "gobgp",
@@ -167,10 +171,16 @@ export class MemoryMachine implements Operated {
       configuration: this.configuration(),
       history: this.historyStatus(),
       announcement: this.announcement(),
-      vips: status.vips.map((vip) => ({ ...vip, usable: true, announced: vip.name === "web" })),
+      vips: status.vips.map((vip) => ({
+        ...vip,
+        usable: !this.draining,
+        draining: this.draining,
+        announced: vip.name === "web",
+      })),
       pools: status.pools.map((pool) => ({
         ...pool,
-        usable: true,
+        usable: !this.draining,
+        draining: this.draining,
         open: false,
         backends: pool.backends.map((backend) => ({
           ...backend,
@@ -197,14 +207,26 @@ export class MemoryMachine implements Operated {
     return tableOf(this, pool);
   }
 
-  async setBackendState(pool: string, name: string, state: BackendState, origin: Origin): Promise<void> {
+  async setBackendState(
+    pool: string,
+    name: string,
+    { state, force = false }: { state: BackendState; force?: boolean | undefined },
+    origin: Origin,
+  ): Promise<void> {
+    if (state !== "active") this.#refuseLast(name, force);
     const { directory } = this.engine;
     directory.setBackendState(directory.backend(pool, name).id, state);
     this.asked.set(`${pool}/${name}`, state);
     this.#note(origin, state, `${pool}/${name}`);
   }
 
-  async setWeight(pool: string, name: string, weight: number, origin: Origin): Promise<void> {
+  async setWeight(
+    pool: string,
+    name: string,
+    { weight, force = false }: { weight: number; force?: boolean | undefined },
+    origin: Origin,
+  ): Promise<void> {
+    if (weight === 0) this.#refuseLast(name, force);
     const { directory } = this.engine;
     directory.update([{ id: directory.backend(pool, name).id, weight }]);
     this.#note(origin, `weight ${weight}`, `${pool}/${name}`);
@@ -219,6 +241,10 @@ export class MemoryMachine implements Operated {
       warnings: [],
       vips: [{ name: "web", change: "changed", slotsMoved: 0.5 }],
     };
+  }
+
+  #refuseLast(name: string, force: boolean): void {
+    if (name === this.last && !force) throw new GuidewayError("LAST_BACKEND", `${name} is the last backend`);
   }
 
   #note(origin: Origin, action: string, target: string): void {

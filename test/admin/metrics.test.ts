@@ -124,7 +124,7 @@ suite("metrics", () => {
     const built = value(before, "guideway_table_build_duration_seconds", { pool: "web" });
     assert.ok(built > 0 && built < 1, `${built} s`);
 
-    await machine.setBackendState("web", "web-1", "draining", { by: "api" });
+    await machine.setBackendState("web", "web-1", { state: "draining" }, { by: "api" });
     const after = await metricsOf(machine);
     assert.deepEqual([share(after, "web-1"), share(after, "web-2")], [0, 1]);
     const states = ["active", "draining", "dead"].map((state) =>

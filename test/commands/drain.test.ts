@@ -64,6 +64,20 @@ suite("drain and undrain", () => {
     assert.equal(stdout, "web/web-1 is not drained any more, but down: timeout after 1000 ms\n");
   });
 
+  test("the last one of its pool only with --force", async (t) => {
+    const { config, machine } = await serve(t);
+    machine.last = "web-1";
+    const drain = (...args: string[]) => guidewayAside("drain", "web-1", "-s", config.socket, ...args);
+    const refused = await drain();
+    assert.deepEqual(
+      [refused.status, refused.stdout, refused.stderr],
+      [1, "", "web-1 is the last backend\n"],
+    );
+    assert.equal(machine.engine.directory.backend("web", "web-1").state, "active");
+    assert.equal((await drain("--force")).status, 0);
+    assert.equal(machine.engine.directory.backend("web", "web-1").state, "draining");
+  });
+
   test("over TCP with the token", async (t) => {
     const file = join(folderFor(t), "token");
     writeFileSync(file, "correct-horse-battery-staple\n", { mode: 0o600 });

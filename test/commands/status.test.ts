@@ -79,6 +79,16 @@ suite("status", () => {
     assert.match(stdout, /^web +10\.99\.0\.1 tcp 80 +web +l2 +yes +- /m);
   });
 
+  test("a VIP that is draining says so, and is announced still", async (t) => {
+    const machine = new MemoryMachine();
+    machine.draining = true;
+    const { config } = await serve(t, {}, machine);
+    assert.match(
+      (await status("--socket", config.socket)).stdout,
+      /^web +10\.99\.0\.1 tcp 80 +web +l2 +DRAINING +yes /m,
+    );
+  });
+
   const rows: [what: string, change: (machine: MemoryMachine) => void, row: RegExp][] = [
     [
       "down, and why",

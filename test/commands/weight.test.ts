@@ -24,6 +24,17 @@ suite("weight", () => {
     });
   }
 
+  test("0 for the last one of its pool only with --force", async (t) => {
+    const { config, machine } = await serve(t);
+    machine.last = "web-2";
+    const weight = (...args: string[]) => guidewayAside("weight", "web-2", ...args, "-s", config.socket);
+    const refused = await weight("0");
+    assert.deepEqual([refused.status, refused.stderr], [1, "web-2 is the last backend\n"]);
+    assert.equal((await weight("1")).status, 0);
+    assert.equal((await weight("0", "--force")).status, 0);
+    assert.equal(machine.engine.directory.backend("web", "web-2").weight, 0);
+  });
+
   for (const weight of ["-1", "65536", "1e3"]) {
     test(`refused, with 2: ${JSON.stringify(weight)}`, async (t) => {
       const { config, machine } = await serve(t);

@@ -28,6 +28,8 @@ function configOf(whenEmpty: string, names: readonly string[] = ALL, pools: stri
 class Bed {
   readonly offline: OfflineEngine;
   readonly down = new Set<string>();
+  /** By name of the backend. */
+  readonly flows = new Map<string, number>();
   readonly log: { msg: string }[] = [];
   readonly availability: Availability;
   changes = 0;
@@ -38,6 +40,7 @@ class Bed {
     this.availability = new Availability({
       directory: this.directory,
       isUp: (_pool, backend) => !this.down.has(backend),
+      activeFlows: (id) => this.flows.get(this.directory.backends[id]!.config.name) ?? 0,
       log: pino({ level: "trace" }, { write: (line: string) => void this.log.push(JSON.parse(line)) }),
       onChange: () => void this.changes++,
     });
@@ -125,6 +128,35 @@ suite("availability", () => {
     bed.availability.refresh();
     bed.availability.ask("web", "a", "active");
     assert.deepEqual([bed.changes, bed.directory.table("web").generation], [1, generation + 1]);
+  });
+
+  test("a pool is draining while no backend takes new flows and some have their own", (t) => {
+    const bed = new Bed(t);
+    const { availability, flows } = bed;
+    const told = () => [availability.isUsable("web"), availability.isDraining("web")];
+    flows.set("a", 2).set("b", 1).set("c", 3);
+    assert.deepEqual(told(), [true, false]);
+    availability.ask("web", "a", "draining");
+    availability.ask("web", "b", "draining");
+    assert.deepEqual(told(), [true, false], "c takes new ones");
+    assert.equal(availability.isLast("web", "c"), true);
+    assert.equal(availability.isLast("web", "a"), false, "it takes none");
+    bed.check("c", false);
+    assert.deepEqual(told(), [false, true], "flows of c are gone with it");
+    flows.set("a", 0);
+    assert.deepEqual(told(), [false, true]);
+    flows.set("b", 0);
+    assert.deepEqual(told(), [false, false]);
+    // Weight 0 is as good as drained.
+    bed.check("c", true);
+    const { id } = bed.directory.backend("web", "c");
+    bed.directory.update([{ id, weight: 0 }]);
+    assert.deepEqual(told(), [false, true]);
+    assert.equal(availability.isLast("web", "c"), false);
+    availability.ask("web", "a", "active");
+    assert.deepEqual(told(), [true, false]);
+    assert.equal(availability.isLast("web", "a"), true);
+    assert.throws(() => availability.isLast("web", "z"), { code: "UNKNOWN" });
   });
 
   test("withdraw: when the last one goes, nothing is usable, and nothing gets packets", (t) => {

@@ -66,6 +66,7 @@ suite(`a check's result, with ${BACKENDS} backends`, { timeout: 60_000 }, () => 
     );
     offline = new OfflineEngine(config, { workers: 2 });
     const availability = new Availability({
+      activeFlows: () => 0,
       directory: offline.engine.directory,
       isUp: (pool, backend) => monitor.status(pool, backend)?.state !== "down",
       log,

@@ -169,8 +169,8 @@ export class Balancer {
     return this.admin.frames();
   }
 
-  async setBackendState(pool: string, backend: string, state: BackendState): Promise<void> {
-    await this.admin.setBackendState(pool, backend, state);
+  async setBackendState(pool: string, backend: string, state: BackendState, force = false): Promise<void> {
+    await this.admin.setBackendState(pool, backend, state, force);
   }
 
   /** Ends it by a signal and waits. @throws Error when it does not end in time; then it is killed */

@@ -231,7 +231,7 @@ suite("metrics of real traffic", OPTIONS, () => {
     const change = (state: "active" | "dead") =>
       Promise.all(
         ["web4", "web6"].flatMap((pool) =>
-          lab.nodes("backend").map((name) => balancer.setBackendState(pool, name, state)),
+          lab.nodes("backend").map((name) => balancer.setBackendState(pool, name, state, true)),
         ),
       );
     await change("dead");

@@ -4,13 +4,14 @@
 import assert from "node:assert/strict";
 import { after, before, suite, type TestContext, test } from "node:test";
 import * as L from "../../assembly/layout.ts";
-import { type LabServer, startServer } from "../../src/lab/traffic.ts";
+import { type LabServer, startServer, vipUrl } from "../../src/lab/traffic.ts";
 import { guardsOf, isReady } from "../announce/guards.ts";
 import { bgpSkipReason } from "../lab/bgp.ts";
-import { AnnouncedLab, CHANGE_MS, GUARD_MS, SESSION_MS, Traffic } from "./announced-lab.ts";
+import { AnnouncedLab, CHANGE_MS, GUARD_MS, SESSION_MS } from "./announced-lab.ts";
 import { ForeignArena } from "./arena.ts";
 import { type Balancer, eventually, newFolder, startBalancer } from "./harness.ts";
 import { poolOf, VIP } from "./setup.ts";
+import { Traffic } from "./traffic.ts";
 import { stopWorker } from "./worker-thread.ts";
 
 const FORWARDER = { interval: 250, timeout: 250, rise: 2, fall: 2 };
@@ -21,6 +22,8 @@ const WORKER_MS = FORWARDER.interval + FORWARDER.timeout + (FORWARDER.fall - 1) 
 const TABLE_MS = FORWARDER.interval;
 /** One round may have begun before all was well. */
 const RISE_MS = (FORWARDER.rise + 1) * FORWARDER.interval;
+/** Between two looks whether a draining pool has flows. */
+const LOOK_MS = 500;
 /** BFD: 50 ms × 3. */
 const BFD_MS = 150;
 /** Checks start a tenth of the interval early or late. */
@@ -71,7 +74,8 @@ suite("withdrawal", { skip: bgpSkipReason(), timeout: 120_000 }, () => {
       machine: { name: "lb1", address: lab.address("lb1", "v4"), address6: lab.address("lb1", "v6") },
       interfaces: ["eth0"],
       workers: { count: 2 },
-      conntrack: { flows: 100_000 },
+      // What a killed backend resets looks open here: such flows are to go soon.
+      conntrack: { flows: 100_000, timeouts: { new: "1s", established: "2s" } },
       forwarder: { ...FORWARDER, interval: `${FORWARDER.interval}ms`, timeout: `${FORWARDER.timeout}ms` },
       pools: {
         v4: { ...poolOf(lab), whenEmpty: "withdraw", health },
@@ -182,6 +186,46 @@ suite("withdrawal", { skip: bgpSkipReason(), timeout: 120_000 }, () => {
     // A server takes up to a second to start.
     await bed.sends(t, "backends up", ["lb1"], restart, { prefixes, limitMs: 2000 + UP_MS + CHANGE_MS });
     await traffic.flows();
+  });
+
+  test("a pool that is drained: when its last flow has ended, and only if that is meant", async (t) => {
+    const prefixes = [`${VIP.v4}/32`];
+    const { lab } = bed;
+    const traffic = new Traffic(lab, { urls: [vipUrl(VIP.v4)], concurrency: 0 });
+    t.after(() => traffic.stop());
+    await traffic.flows();
+    await eventually("its flows are the only ones", async () => {
+      const { backends } = (await balancer.status()).pools[0]!;
+      return backends.reduce((sum, { activeFlows }) => sum + activeFlows, 0) === traffic.total.open;
+    });
+    const told = async () => {
+      const { usable, draining, announced } = (await balancer.status()).vips[0]!;
+      return { usable, draining, announced };
+    };
+    await balancer.setBackendState("v4", "be1", "draining");
+    const { code, stderr } = await balancer.command("drain", "v4/be2");
+    assert.match(
+      stderr,
+      /v4\/be2 is the last backend of its pool that takes new flows: .* those of v4 are dropped here/,
+    );
+    assert.equal(code, 1);
+    assert.deepEqual(await told(), { usable: true, draining: false, announced: true });
+
+    await balancer.setBackendState("v4", "be2", "draining", true);
+    assert.deepEqual(await told(), { usable: false, draining: true, announced: true });
+    assert.match(
+      (await balancer.command("status")).stdout,
+      /^v4 +10\.99\.0\.1 tcp 80 +v4 +l2 +DRAINING +yes /m,
+    );
+    await traffic.flows();
+    traffic.checkUnharmed();
+    assert.deepEqual(await bed.routes.hops(prefixes[0]!), [lab.address("lb1", "v4")]);
+    const end = () => traffic.stop();
+    await bed.sends(t, "the last flow ended", [], end, { prefixes, limitMs: LOOK_MS + 2 * CHANGE_MS });
+    assert.deepEqual(await told(), { usable: false, draining: false, announced: false });
+    const back = () => balancer.setBackendState("v4", "be2", "active");
+    await bed.sends(t, "one is back", ["lb1"], back, { prefixes });
+    await balancer.setBackendState("v4", "be1", "active");
   });
 
   test("an end that is asked for: withdrawn first", async (t) => {

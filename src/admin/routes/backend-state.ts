@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Origin } from "../../control/history.ts";
 import type { BackendState } from "../../dataplane/backend-records.ts";
 import { originOf } from "../origin.ts";
-import { type App, answers } from "../route.ts";
+import { type App, answers, force } from "../route.ts";
 
 const state = z
   .enum(["active", "draining", "dead"])
@@ -13,7 +13,12 @@ const state = z
 export function backendStateRoute(
   app: App,
   machine: {
-    setBackendState(pool: string, backend: string, state: BackendState, origin: Origin): Promise<void>;
+    setBackendState(
+      pool: string,
+      backend: string,
+      change: { state: BackendState; force?: boolean | undefined },
+      origin: Origin,
+    ): Promise<void>;
   },
 ): void {
   app.put(
@@ -25,14 +30,14 @@ export function backendStateRoute(
           pool: z.string().describe("Name of the pool."),
           backend: z.string().describe("Name of the backend."),
         }),
-        body: z.strictObject({ state }),
+        body: z.strictObject({ state, force }),
         response: answers(z.strictObject({ pool: z.string(), backend: z.string(), state }).describe("Done")),
       },
     },
     async (request) => {
       const { pool, backend } = request.params;
       const { state } = request.body;
-      await machine.setBackendState(pool, backend, state, originOf(request));
+      await machine.setBackendState(pool, backend, request.body, originOf(request));
       return { pool, backend, state };
     },
   );

@@ -1,10 +1,10 @@
 // GET /v1/config: the configuration in force.
 
 import { z } from "zod";
-import type { Controller } from "../../control/controller.ts";
+import type { OperatedMachine } from "../../control/operated.ts";
 import { type App, answers, count } from "../route.ts";
 
-export type RunningConfig = Controller["running"];
+export type RunningConfig = OperatedMachine["running"];
 
 const body = z
   .strictObject({

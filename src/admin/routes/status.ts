@@ -59,6 +59,7 @@ const vip = z.strictObject({
   forward: z.string(),
   pool: z.string(),
   usable: z.boolean().describe("Whether its pool has a backend that takes new flows."),
+  draining: z.boolean().describe("Whether none does, and some have flows still: new ones are dropped."),
   announced: z.boolean().describe("Whether routers were told that its packets come here."),
   ...traffic,
 });
@@ -107,6 +108,7 @@ const pool = z.strictObject({
   tableSize: count("Slots, as configured."),
   digest: z.string().describe("Equal on machines with equal tables."),
   usable: z.boolean().describe("Whether a backend takes new flows."),
+  draining: z.boolean().describe("Whether none does, and some have flows still: new ones are dropped."),
   open: z.boolean().describe("Whether all are down, and get packets nevertheless (whenEmpty: open)."),
   backends: z.array(backend),
 });

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import type { Origin } from "../../control/history.ts";
 import { originOf } from "../origin.ts";
-import { type App, answers } from "../route.ts";
+import { type App, answers, force } from "../route.ts";
 
 const weight = z
   .number()
@@ -14,7 +14,14 @@ const weight = z
 
 export function weightRoute(
   app: App,
-  machine: { setWeight(pool: string, backend: string, weight: number, origin: Origin): Promise<void> },
+  machine: {
+    setWeight(
+      pool: string,
+      backend: string,
+      change: { weight: number; force?: boolean | undefined },
+      origin: Origin,
+    ): Promise<void>;
+  },
 ): void {
   app.put(
     "/v1/pools/:pool/backends/:backend/weight",
@@ -25,13 +32,13 @@ export function weightRoute(
           pool: z.string().describe("Name of the pool."),
           backend: z.string().describe("Name of the backend."),
         }),
-        body: z.strictObject({ weight }),
+        body: z.strictObject({ weight, force }),
         response: answers(z.strictObject({ pool: z.string(), backend: z.string(), weight }).describe("Done")),
       },
     },
     async (request) => {
       const { pool, backend } = request.params;
-      await machine.setWeight(pool, backend, request.body.weight, originOf(request));
+      await machine.setWeight(pool, backend, request.body, originOf(request));
       return { pool, backend, weight: request.body.weight };
     },
   );

@@ -28,6 +28,8 @@ import { WorkerProbe } from "./worker-probe.ts";
 const VERIFIED_BYTES_PER_SECOND = 16 << 20;
 /** Packets that every worker is tested with before a change counts as done. */
 const VERIFY_ROUNDS = 3;
+/** A worker that sleeps makes ten passes a second at least; one that has a processor to itself makes thousands. */
+const STUCK_MS = 2000;
 /** First wait for an answer; each further one is twice as long. */
 const ANSWER_MS = 1;
 
@@ -131,6 +133,11 @@ export class ForwarderHealth {
     clearTimeout(this.#answer);
     this.#unwatch?.();
     for (const { probe } of this.#workers) probe.collect(performance.now());
+  }
+
+  /** Workers whose loops stand still, which only a restart helps. To be asked again and again; nobody is before the start. */
+  stuck(nowMs = performance.now()): number[] {
+    return this.#progress?.silent(nowMs, STUCK_MS) ?? [];
   }
 
   /** One round of everything; start() has it every interval. */

@@ -52,20 +52,33 @@ export class Progress {
 
   /** Looks at all workers. @returns for each why it is stuck, undefined when it is not */
   look(nowMs: number, timeoutMs: number): (string | undefined)[] {
-    const { arena } = this.#engine;
     return this.#workers.map((each, worker) => {
-      const heartbeat = arena.word(arena.workerBlock(worker) + L.WORKER_HEARTBEAT);
-      if (heartbeat !== each.heartbeat) {
-        each.heartbeat = heartbeat;
-        each.beatAt = nowMs;
-      }
+      const silentMs = this.#silentMs(worker, nowMs);
       const waiting = each.rings.map((ring) => this.#lookAt(ring, nowMs, timeoutMs)).find(Boolean);
-      const silentMs = nowMs - each.beatAt;
       if (silentMs > Math.max(timeoutMs, SLOWEST_BEAT_MS)) {
         return `its loop has stood still for ${Math.round(silentMs)} ms`;
       }
       return waiting;
     });
+  }
+
+  /**
+   * Workers that have not made a pass for so long, or since somebody last looked when that is longer ago: to be asked again
+   * and again.
+   */
+  silent(nowMs: number, limitMs: number): number[] {
+    return [...this.#workers.keys()].filter((worker) => this.#silentMs(worker, nowMs) >= limitMs);
+  }
+
+  #silentMs(worker: number, nowMs: number): number {
+    const { arena } = this.#engine;
+    const each = this.#workers[worker]!;
+    const heartbeat = arena.word(arena.workerBlock(worker) + L.WORKER_HEARTBEAT);
+    if (heartbeat !== each.heartbeat) {
+      each.heartbeat = heartbeat;
+      each.beatAt = nowMs;
+    }
+    return nowMs - each.beatAt;
   }
 
   #lookAt(watched: Watched, nowMs: number, timeoutMs: number): string | undefined {
