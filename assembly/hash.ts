@@ -10,7 +10,7 @@ import { secret0, secret1, seed, shardLines } from "./instance";
 import { SHARDS } from "./layout";
 
 /** Odd, so that multiplying by it can be undone. */
-export const C: u64 = 0x0e9846af9b1a615d;
+const C: u64 = 0x0e9846af9b1a615d;
 
 /** Bijective mixer, keyed by the first word of the secret. */
 function mix(k: u64): u64 {
@@ -79,4 +79,15 @@ export function flowHash6(
 ): u32 {
   const h = fold(fold(fold(fold(seed, source0), source1), destination0), destination1);
   return finish(fold(h, <u64>ports | ((<u64>protocol) << 32)));
+}
+
+/**
+ * Where the search for an address begins in the hash tables that the controller builds: services (services.ts) and prefixes
+ * (prefix-map.ts). The last bytes of an IPv6 address, in which neighbours differ, are the top bits of `address1`: they are
+ * folded down before the last multiplication, which moves bits up only. Not keyed: nobody outside chooses what is in them.
+ * @param tail what else belongs to the key
+ */
+export function slotHash(address0: u64, address1: u64, tail: u32): u32 {
+  const h = fold(address0, (<u64>tail) << 32);
+  return <u32>((fold(h, address1) * C) >>> 32);
 }

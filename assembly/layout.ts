@@ -168,6 +168,35 @@ export const VIP_FLAG_ECHO: u32 = 1;
 export const FORWARD_L2: u32 = 1;
 export const FORWARD_GRE: u32 = 2;
 
+// ── Prefix map: part of a block of the table heap, immutable once published ──────────────────────
+//
+//   header, three lines │ hash slots, 32 bytes each, linear probing
+//
+// The header lists the lengths that occur, longest first: a byte each, and how many of each family.
+
+/** Number of hash slots − 1. At least one slot is empty. */
+export const PREFIX_MAP_MASK: u32 = 0;
+/** Number of lengths, one byte for each family. */
+export const PREFIX_MAP_V4: u32 = 4;
+export const PREFIX_MAP_V6: u32 = 5;
+/** Lengths from 32 to 0. */
+export const PREFIX_MAP_LENGTHS_V4: u32 = 8;
+/** Lengths from 128 to 0. */
+export const PREFIX_MAP_LENGTHS_V6: u32 = 48;
+export const PREFIX_MAP_SLOTS: u32 = LINE * 3;
+
+export const PREFIX_BYTES: u32 = 32;
+/** Address in network order, bits beyond the length zero: 16 bytes; IPv4 takes the first four and the others are zero. */
+export const PREFIX_ADDRESS: u32 = 0;
+/** Four bytes, as one word: length, two zeros, family. */
+export const PREFIX_TAG: u32 = 16;
+/** 4 or 6; 0 marks an empty hash slot. */
+export const PREFIX_FAMILY: u32 = 19;
+/** What the map says about the prefix: anything but NO_PREFIX. */
+export const PREFIX_VALUE: u32 = 20;
+
+export const NO_PREFIX: u32 = 0xffffffff;
+
 // ── Backends ─────────────────────────────────────────────────────────────────────────────────────
 
 export const BACKEND_BYTES: u32 = LINE;

@@ -1,7 +1,7 @@
 // Lookup of a service by (address, protocol, port): a small open-addressing hash table that the controller
 // builds and publishes as one block (see layout.ts).
 
-import { C, fold } from "./hash";
+import { slotHash } from "./hash";
 import {
   HEADER_SERVICES,
   SERVICE_BYTES,
@@ -49,16 +49,6 @@ export function tailOf(port: u32, protocol: u32, family: u32): u32 {
   return port | (protocol << 16) | (family << 24);
 }
 
-/**
- * Where the search for a key begins; the controller asks for it when it builds the block. The last bytes of an IPv6
- * address, in which neighbours differ, are the top bits of `address1`: they are folded down before the last multiplication,
- * which moves bits up only.
- */
-export function serviceHash(address0: u64, address1: u64, tail: u32): u32 {
-  const h = fold(address0, (<u64>tail) << 32);
-  return <u32>((fold(h, address1) * C) >>> 32);
-}
-
 /** Address of the service's hash slot, or 0. @param address0 first 8 bytes of the key's address, raw */
 export function findService(address0: u64, address1: u64, tail: u32): usize {
   return holds(latest, address0, address1, tail) ? latest : search(address0, address1, tail);
@@ -67,7 +57,7 @@ export function findService(address0: u64, address1: u64, tail: u32): usize {
 function search(address0: u64, address1: u64, tail: u32): usize {
   if (services == 0) return 0;
   const mask = load<u32>(services, SERVICES_MASK);
-  let i = serviceHash(address0, address1, tail) & mask;
+  let i = slotHash(address0, address1, tail) & mask;
   for (;;) {
     const slot = services + SERVICES_SLOTS + i * SERVICE_BYTES;
     if (holds(slot, address0, address1, tail)) {

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { canonicalAddress, notUnicast } from "./address.ts";
 import { parseDuration } from "./duration.ts";
 import { parsePercent } from "./percent.ts";
+import { canonicalPrefix, hasHostBits } from "./prefix.ts";
 import { nearest, oneOf } from "./suggest.ts";
 
 /** What a reader returns for a value that it refuses: the words after the value, or "" when the expectation says it all. */
@@ -178,6 +179,17 @@ export function unicastAddress(family: 4 | 6 | 0 = 0) {
       return refuse("is of the other family");
     const why = notUnicast(address);
     return why === undefined ? address : refuse(`is ${why}`);
+  });
+}
+
+/** An IPv4 or IPv6 prefix of any kind, or an address alone, in canonical text. */
+export function prefix() {
+  return scalar("an IPv4 or IPv6 prefix such as 192.0.2.0/24, or an address", (value) => {
+    const canonical = typeof value === "string" ? canonicalPrefix(value) : undefined;
+    if (canonical === undefined) return refuse("is not a prefix");
+    return hasHostBits(value as string)
+      ? refuse(`has bits beyond its length (did you mean ${JSON.stringify(canonical)}?)`)
+      : canonical;
   });
 }
 

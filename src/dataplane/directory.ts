@@ -186,10 +186,7 @@ export class Directory {
       number: take(this.#services, serviceName(service)),
     }));
     const poolRecord = (name: string) => this.poolRecord(name);
-    const servicesBytes = servicesBlock(
-      { services, vips, vipNumbers, poolRecord },
-      this.#exports.serviceHash,
-    );
+    const servicesBytes = servicesBlock({ services, vips, vipNumbers, poolRecord }, this.#exports.slotHash);
     return { pools, members: new Map(members), vips, vipNumbers, services, servicesBytes };
   }
 

@@ -17,10 +17,10 @@ export interface ServicesBlock {
   poolRecord: (name: string) => number;
 }
 
-/** The block's bytes. @param serviceHash of the data plane, so that both look in the same place */
+/** The block's bytes. @param slotHash of the data plane, so that both look in the same place */
 export function servicesBlock(
   { services, vips, vipNumbers, poolRecord }: ServicesBlock,
-  serviceHash: DataplaneExports["serviceHash"],
+  slotHash: DataplaneExports["slotHash"],
 ): Uint8Array {
   const slots = serviceSlots(services.length);
   const block = new Uint8Array(servicesBytes(services.length, vips.length));
@@ -31,7 +31,7 @@ export function servicesBlock(
   for (const service of services) {
     const key = serviceKey(service);
     const words = new DataView(key.buffer);
-    const hash = serviceHash(
+    const hash = slotHash(
       words.getBigUint64(0, true),
       words.getBigUint64(8, true),
       words.getUint32(L.SERVICE_PORT, true),

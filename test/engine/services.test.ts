@@ -12,7 +12,7 @@ const SLOTS = 8192;
 const LEAST_DISTINCT = 1740;
 
 const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-const { serviceHash } = instantiate(loadModule("#dataplane.wasm"), memory, noSockets);
+const { slotHash } = instantiate(loadModule("#dataplane.wasm"), memory, noSockets);
 
 function distinctSlots(service: (i: number) => Partial<Service>): number {
   const slots = new Set<number>();
@@ -20,7 +20,7 @@ function distinctSlots(service: (i: number) => Partial<Service>): number {
     const base = { number: 1, address: "10.99.0.1", family: 4, protocol: 6, port: 80, vipIndex: 0 } as const;
     const words = new DataView(serviceKey({ ...base, ...service(i) }).buffer);
     const tail = words.getUint32(SERVICE_PORT, true);
-    slots.add(serviceHash(words.getBigUint64(0, true), words.getBigUint64(8, true), tail) & (SLOTS - 1));
+    slots.add(slotHash(words.getBigUint64(0, true), words.getBigUint64(8, true), tail) & (SLOTS - 1));
   }
   return slots.size;
 }
