@@ -2,7 +2,7 @@
 // a binary that was compiled from another layout.
 
 export { lean } from "./frames";
-export { slotHash } from "./hash";
+export { foldDestination, slotHash } from "./hash";
 export * from "./layout";
 export { touched } from "./pipeline";
 export { abandon, pending } from "./ports";
@@ -10,4 +10,5 @@ export { findPrefix } from "./prefix-map";
 export { classifyProbes } from "./probe";
 export * from "./reasons";
 export { flowOf, steer } from "./steer";
+export { findWildcard } from "./wildcards";
 export { attach, busy, park, run, settle } from "./worker";

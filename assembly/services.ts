@@ -1,5 +1,5 @@
 // Lookup of a service by (address, protocol, port): a small open-addressing hash table that the controller
-// builds and publishes as one block (see layout.ts).
+// builds and publishes as one block (see layout.ts). What is not in it may be a wildcard's (wildcards.ts).
 
 import { slotHash } from "./hash";
 import {
@@ -9,15 +9,18 @@ import {
   SERVICE_NUMBER,
   SERVICE_PORT,
   SERVICE_VIP,
+  SERVICE_WIDE,
   SERVICES_MASK,
   SERVICES_SLOTS,
   SERVICES_VIPS,
+  SERVICES_WILDCARDS,
   VIP_BYTES,
 } from "./layout";
+import { findWildcard } from "./wildcards";
 
 /** The published block, as read at the start of the batch. */
 let services: usize = 0;
-/** The slot found last: the next packet is often for the same service. */
+/** The slot found last, or the copy of a wildcard's: the next packet is often for the same service. */
 let latest: usize = 0;
 /** Address of its VIP record. */
 export let latestVip: u32 = 0;
@@ -67,9 +70,17 @@ function search(address0: u64, address1: u64, tail: u32): usize {
     if (load<u8>(slot, SERVICE_FAMILY) == 0) break;
     i = (i + 1) & mask;
   }
-  return 0;
+  if (load<u32>(services, SERVICES_WILDCARDS) == 0) return 0;
+  const found = findWildcard(services, address0, address1, tail);
+  if (found != 0) remember(found);
+  return found;
 }
 
 export function serviceNumber(slot: usize): u32 {
   return load<u16>(slot, SERVICE_NUMBER);
+}
+
+/** Whether it is a wildcard, whose number does not tell address and port. */
+export function isWide(slot: usize): bool {
+  return load<u8>(slot, SERVICE_WIDE) != 0;
 }

@@ -40,15 +40,14 @@ export function canonicalPrefix(text: string): string | undefined {
   if (!parts) return undefined;
   const { address, length } = parts;
   if (length === addressBits(addressFamily(address))) return address;
-  const bytes = maskedBytes(addressBytes(address), length);
-  const masked = bytes.length === 4 ? bytes.join(".") : canonicalAddress(hexadecimal(bytes))!;
-  return `${masked}/${length}`;
+  return `${addressText(maskedBytes(addressBytes(address), length))}/${length}`;
 }
 
-function hexadecimal(bytes: Uint8Array): string {
-  return Buffer.from(bytes)
-    .toString("hex")
-    .replace(/(....)(?!$)/g, "$1:");
+/** Canonical text of 4 or 16 bytes. */
+function addressText(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const groups = Buffer.from(bytes).toString("hex").match(/..../g)!;
+  return canonicalAddress(groups.join(":"))!;
 }
 
 /** Whether an address, as the text says it, has bits beyond the prefix's length. */
@@ -64,6 +63,30 @@ export function parsePrefix(text: string): Prefix {
   const { address, length } = split(text)!;
   const family = addressFamily(address);
   return { family, bytes: maskedBytes(addressBytes(address), length), length };
+}
+
+/**
+ * One address out of a prefix, where one has to be chosen: the second, since the first one of a subnet has a meaning of its own
+ * (the network of IPv4; the routers of IPv6, RFC 4291 §2.6.1). Of one or two addresses the first. @param text canonical
+ */
+export function sampleAddress(text: string): string {
+  const { family, bytes, length } = parsePrefix(text);
+  if (length >= addressBits(family) - 1) return text.split("/")[0]!;
+  const second = Uint8Array.from(bytes);
+  second[second.length - 1]! |= 1;
+  return addressText(second);
+}
+
+/** Addresses spread evenly over a prefix, the last one among them; the same one several times where there are few. */
+export function sampleAddresses(text: string, count: number): string[] {
+  if (count === 1) return [sampleAddress(text)];
+  const { bytes, family, length } = parsePrefix(text);
+  const network = BigInt(`0x${Buffer.from(bytes).toString("hex")}`);
+  const last = (1n << BigInt(addressBits(family) - length)) - 1n;
+  return Array.from({ length: count }, (_, i) => {
+    const address = network + (last * BigInt(i)) / BigInt(count - 1);
+    return addressText(Buffer.from(address.toString(16).padStart(bytes.length * 2, "0"), "hex"));
+  });
 }
 
 /** Whether every address of `inner` is one of `outer`. */
