@@ -2,11 +2,13 @@
 // a binary that was compiled from another layout.
 
 export { lean } from "./frames";
+export { foldDestination, slotHash } from "./hash";
 export * from "./layout";
 export { touched } from "./pipeline";
 export { abandon, pending } from "./ports";
+export { findPrefix } from "./prefix-map";
 export { classifyProbes } from "./probe";
 export * from "./reasons";
-export { serviceHash } from "./services";
 export { flowOf, steer } from "./steer";
+export { findWildcard } from "./wildcards";
 export { attach, busy, park, run, settle } from "./worker";

@@ -4,13 +4,13 @@
 //
 // mix() is a bijection: xor-shifts and multiplications with an odd number can all be undone. At least 16 of its 64 bits
 // choose shard and line, the other 48 are stored in the way: over IPv4, where the key fits into 64 bits before
-// mixing, a match is therefore exact.
+// mixing, a match is therefore exact. Where it does not (IPv6, wildcards), what is too long is folded first.
 
-import { secret0, secret1, seed, shardLines } from "./instance";
+import { secret0, secret1, secret2, seed, shardLines } from "./instance";
 import { SHARDS } from "./layout";
 
 /** Odd, so that multiplying by it can be undone. */
-export const C: u64 = 0x0e9846af9b1a615d;
+const C: u64 = 0x0e9846af9b1a615d;
 
 /** Bijective mixer, keyed by the first word of the secret. */
 function mix(k: u64): u64 {
@@ -29,14 +29,23 @@ export function fold(h: u64, x: u64): u64 {
   return h ^ (h >>> 32);
 }
 
-/** Flow key over IPv4. Everything raw. */
-export function flowKey4(source: u32, sourcePort: u32, service: u32): u64 {
-  return mix(<u64>source | ((<u64>sourcePort) << 32) | ((<u64>service) << 48));
+/** Flow key over IPv4. Everything raw. @param destination of a wildcard, foldDestination(); of other services 0 */
+export function flowKey4(source: u32, sourcePort: u32, service: u32, destination: u64): u64 {
+  return mix(destination ^ (<u64>source | ((<u64>sourcePort) << 32) | ((<u64>service) << 48)));
 }
 
 /** Flow key over IPv6. */
-export function flowKey6(source0: u64, source1: u64, sourcePort: u32, service: u32): u64 {
-  return mix(fold(fold(secret1, source0), source1) ^ (((<u64>sourcePort) << 32) | ((<u64>service) << 48)));
+export function flowKey6(source0: u64, source1: u64, sourcePort: u32, service: u32, destination: u64): u64 {
+  const ports = ((<u64>sourcePort) << 32) | ((<u64>service) << 48);
+  return mix(destination ^ fold(fold(secret1, source0), source1) ^ ports);
+}
+
+/**
+ * What the number of a wildcard does not say: to which address and port a packet goes. All raw. Exported by the module, so that
+ * the compiler leaves it out of the pipeline's loop.
+ */
+export function foldDestination(address0: u64, address1: u64, port: u32): u64 {
+  return fold(fold(fold(secret2, address0), address1), port);
 }
 
 export function shardOf(key: u64): u32 {
@@ -79,4 +88,15 @@ export function flowHash6(
 ): u32 {
   const h = fold(fold(fold(fold(seed, source0), source1), destination0), destination1);
   return finish(fold(h, <u64>ports | ((<u64>protocol) << 32)));
+}
+
+/**
+ * Where the search for an address begins in the hash tables that the controller builds: services (services.ts) and prefixes
+ * (prefix-map.ts). The last bytes of an IPv6 address, in which neighbours differ, are the top bits of `address1`: they are
+ * folded down before the last multiplication, which moves bits up only. Not keyed: nobody outside chooses what is in them.
+ * @param tail what else belongs to the key
+ */
+export function slotHash(address0: u64, address1: u64, tail: u32): u32 {
+  const h = fold(address0, (<u64>tail) << 32);
+  return <u32>((fold(h, address1) * C) >>> 32);
 }

@@ -62,6 +62,7 @@ export let frameBytes: u32 = 0;
 
 export let secret0: u64 = 0;
 export let secret1: u64 = 0;
+export let secret2: u64 = 0;
 export let seed: u64 = 0;
 
 /**
@@ -90,6 +91,7 @@ export function attach(worker: u32): u32 {
   frameBytes = load<u32>(HEADER_FRAME_BYTES);
   secret0 = load<u64>(HEADER_SECRET);
   secret1 = load<u64>(HEADER_SECRET + 8);
+  secret2 = load<u64>(HEADER_SECRET + 16);
   seed = load<u64>(HEADER_SEED);
   return LAYOUT_VERSION;
 }

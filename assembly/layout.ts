@@ -126,14 +126,18 @@ export const TABLE_SLOTS: u32 = LINE;
 
 // ── Services: a block of the table heap, immutable once published ────────────────────────────────
 //
-//   header line │ hash slots, 32 bytes each, linear probing │ VIP records, one line each
+//   header line │ hash slots, 32 bytes each, linear probing │ VIP records │ wildcards, ranges and their prefix map, if any
 //
-// A service is one (address, protocol, port) of a VIP. Its number is part of the flow key.
+// A service is one (address, protocol, port) of a VIP; its number is part of the flow key. Services of more than one address or
+// port are wildcards. They are looked for when no slot has the very address and port: the prefix map leads to the
+// wildcards of the longest prefix that contains the address, and these to those of the next shorter one.
 
 /** Number of hash slots − 1. */
 export const SERVICES_MASK: u32 = 0;
 /** Offset of the VIP records from the block's start. */
 export const SERVICES_VIPS: u32 = 4;
+/** Offset of the prefix map of the wildcards; 0 when there are none. Its values are offsets of WILDCARD_* records. */
+export const SERVICES_WILDCARDS: u32 = 8;
 export const SERVICES_SLOTS: u32 = LINE;
 
 export const SERVICE_BYTES: u32 = 32;
@@ -148,6 +152,31 @@ export const SERVICE_FAMILY: u32 = 19;
 export const SERVICE_NUMBER: u32 = 20;
 /** Index of its VIP record. */
 export const SERVICE_VIP: u32 = 22;
+/** 1 in the copy that stands for a packet's wildcard (WORKER_WILDCARD): the flow key has the destination folded in. */
+export const SERVICE_WIDE: u32 = 24;
+
+/** The wildcards of one prefix. */
+export const WILDCARD_BYTES: u32 = 32;
+/** Offset of the wildcards of the longest prefix that contains this one; 0 for none. */
+export const WILDCARD_PARENT: u32 = 0;
+/** Number of the prefix's address service, 0 for none, and the index of its VIP record. */
+export const WILDCARD_ADDRESS: u32 = 4;
+export const WILDCARD_ADDRESS_VIP: u32 = 6;
+/** Ports of TCP and of UDP: a WILDCARD_PORTS_* record each. */
+export const WILDCARD_TCP: u32 = 8;
+export const WILDCARD_UDP: u32 = 20;
+/** Offset and number of the ranges, and the number that all of these services have. */
+export const WILDCARD_PORTS_RANGES: u32 = 0;
+export const WILDCARD_PORTS_COUNT: u32 = 4;
+export const WILDCARD_PORTS_NUMBER: u32 = 8;
+
+/** Ranges of ports: ascending, none overlaps another. */
+export const RANGE_BYTES: u32 = 8;
+/** First and last port, as numbers. */
+export const RANGE_FIRST: u32 = 0;
+export const RANGE_LAST: u32 = 2;
+/** Index of the VIP record. */
+export const RANGE_VIP: u32 = 4;
 
 /** The first line is read for every packet, the second for the modes and features that need it. */
 export const VIP_BYTES: u32 = LINE * 2;
@@ -167,6 +196,35 @@ export const VIP_FLAG_ECHO: u32 = 1;
 
 export const FORWARD_L2: u32 = 1;
 export const FORWARD_GRE: u32 = 2;
+
+// ── Prefix map: part of a block of the table heap, immutable once published ──────────────────────
+//
+//   header, three lines │ hash slots, 32 bytes each, linear probing
+//
+// The header lists the lengths that occur, longest first: a byte each, and how many of each family.
+
+/** Number of hash slots − 1. At least one slot is empty. */
+export const PREFIX_MAP_MASK: u32 = 0;
+/** Number of lengths, one byte for each family. */
+export const PREFIX_MAP_V4: u32 = 4;
+export const PREFIX_MAP_V6: u32 = 5;
+/** Lengths from 32 to 0. */
+export const PREFIX_MAP_LENGTHS_V4: u32 = 8;
+/** Lengths from 128 to 0. */
+export const PREFIX_MAP_LENGTHS_V6: u32 = 48;
+export const PREFIX_MAP_SLOTS: u32 = LINE * 3;
+
+export const PREFIX_BYTES: u32 = 32;
+/** Address in network order, bits beyond the length zero: 16 bytes; IPv4 takes the first four and the others are zero. */
+export const PREFIX_ADDRESS: u32 = 0;
+/** Four bytes, as one word: length, two zeros, family. */
+export const PREFIX_TAG: u32 = 16;
+/** 4 or 6; 0 marks an empty hash slot. */
+export const PREFIX_FAMILY: u32 = 19;
+/** What the map says about the prefix: anything but NO_PREFIX. */
+export const PREFIX_VALUE: u32 = 20;
+
+export const NO_PREFIX: u32 = 0xffffffff;
 
 // ── Backends ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -270,6 +328,8 @@ export const WORKER_DRAINED: u32 = LINE + 20;
 export const WORKER_HANDOFF: u32 = LINE * 2;
 /** Line of its own. Writer: whoever wakes the worker, by adding 1; what a parked worker without sockets waits on. */
 export const WORKER_SIGNAL: u32 = LINE * 4;
+/** Line of its own. Writer: the worker. A SERVICE_* record: the wildcard that was found last, as if for one address and port. */
+export const WORKER_WILDCARD: u32 = LINE * 5;
 /** Packet records of the batch in hand. Writer: the worker. */
 export const WORKER_BATCH: u32 = PAGE * 2;
 /** Ports. Writer: controller, before the worker starts. */

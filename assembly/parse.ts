@@ -5,7 +5,7 @@
 //
 // inline.always stands where a call would cost more than what it does: docs/performance.md, "Work on the data plane".
 
-import { flowKey4, flowKey6, lineOf, shardOf } from "./hash";
+import { flowKey4, flowKey6, foldDestination, lineOf, shardOf } from "./hash";
 import { lineAt } from "./instance";
 import { VIP_FLAG_ECHO } from "./layout";
 import {
@@ -22,7 +22,7 @@ import {
   REASON_TTL_EXPIRED,
 } from "./reasons";
 import { Packet, Vip } from "./records";
-import { findService, latestVip, serviceNumber, tailOf } from "./services";
+import { findService, isWide, latestVip, serviceNumber, tailOf } from "./services";
 import * as ethernet from "./wire/ethernet";
 import * as icmp from "./wire/icmp";
 import * as ipv4 from "./wire/ipv4";
@@ -92,7 +92,8 @@ function parseIpv4(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   if (service == 0) return REASON_NOT_VIP;
   const number = belongTo(packet, service);
   packet.ports = ports;
-  setKey(packet, flowKey4(ipv4.source(ip), ports & 0xffff, number));
+  const target = isWide(service) ? foldDestination(destination, 0, ports >>> 16) : 0;
+  setKey(packet, flowKey4(ipv4.source(ip), ports & 0xffff, number, target));
   return REASON_NONE;
 }
 
@@ -133,7 +134,8 @@ function parseIpv6(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   if (service == 0) return REASON_NOT_VIP;
   const number = belongTo(packet, service);
   packet.ports = ports;
-  setKey(packet, flowKey6(ipv6.source0(ip), ipv6.source1(ip), ports & 0xffff, number));
+  const target = isWide(service) ? foldDestination(destination0, destination1, ports >>> 16) : 0;
+  setKey(packet, flowKey6(ipv6.source0(ip), ipv6.source1(ip), ports & 0xffff, number, target));
   return REASON_NONE;
 }
 

@@ -1,7 +1,7 @@
 // Lookup of a service by (address, protocol, port): a small open-addressing hash table that the controller
-// builds and publishes as one block (see layout.ts).
+// builds and publishes as one block (see layout.ts). What is not in it may be a wildcard's (wildcards.ts).
 
-import { C, fold } from "./hash";
+import { slotHash } from "./hash";
 import {
   HEADER_SERVICES,
   SERVICE_BYTES,
@@ -9,15 +9,18 @@ import {
   SERVICE_NUMBER,
   SERVICE_PORT,
   SERVICE_VIP,
+  SERVICE_WIDE,
   SERVICES_MASK,
   SERVICES_SLOTS,
   SERVICES_VIPS,
+  SERVICES_WILDCARDS,
   VIP_BYTES,
 } from "./layout";
+import { findWildcard } from "./wildcards";
 
 /** The published block, as read at the start of the batch. */
 let services: usize = 0;
-/** The slot found last: the next packet is often for the same service. */
+/** The slot found last, or the copy of a wildcard's: the next packet is often for the same service. */
 let latest: usize = 0;
 /** Address of its VIP record. */
 export let latestVip: u32 = 0;
@@ -49,16 +52,6 @@ export function tailOf(port: u32, protocol: u32, family: u32): u32 {
   return port | (protocol << 16) | (family << 24);
 }
 
-/**
- * Where the search for a key begins; the controller asks for it when it builds the block. The last bytes of an IPv6
- * address, in which neighbours differ, are the top bits of `address1`: they are folded down before the last multiplication,
- * which moves bits up only.
- */
-export function serviceHash(address0: u64, address1: u64, tail: u32): u32 {
-  const h = fold(address0, (<u64>tail) << 32);
-  return <u32>((fold(h, address1) * C) >>> 32);
-}
-
 /** Address of the service's hash slot, or 0. @param address0 first 8 bytes of the key's address, raw */
 export function findService(address0: u64, address1: u64, tail: u32): usize {
   return holds(latest, address0, address1, tail) ? latest : search(address0, address1, tail);
@@ -67,7 +60,7 @@ export function findService(address0: u64, address1: u64, tail: u32): usize {
 function search(address0: u64, address1: u64, tail: u32): usize {
   if (services == 0) return 0;
   const mask = load<u32>(services, SERVICES_MASK);
-  let i = serviceHash(address0, address1, tail) & mask;
+  let i = slotHash(address0, address1, tail) & mask;
   for (;;) {
     const slot = services + SERVICES_SLOTS + i * SERVICE_BYTES;
     if (holds(slot, address0, address1, tail)) {
@@ -77,9 +70,17 @@ function search(address0: u64, address1: u64, tail: u32): usize {
     if (load<u8>(slot, SERVICE_FAMILY) == 0) break;
     i = (i + 1) & mask;
   }
-  return 0;
+  if (load<u32>(services, SERVICES_WILDCARDS) == 0) return 0;
+  const found = findWildcard(services, address0, address1, tail);
+  if (found != 0) remember(found);
+  return found;
 }
 
 export function serviceNumber(slot: usize): u32 {
   return load<u16>(slot, SERVICE_NUMBER);
+}
+
+/** Whether it is a wildcard, whose number does not tell address and port. */
+export function isWide(slot: usize): bool {
+  return load<u8>(slot, SERVICE_WIDE) != 0;
 }

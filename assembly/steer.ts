@@ -34,8 +34,8 @@ export function steer(start: u32, length: u32): u32 {
   const ip: usize = start + packet.l3;
   const key =
     packet.family == 4
-      ? flowKey4(ipv4.source(ip), 0, packet.service)
-      : flowKey6(ipv6.source0(ip), ipv6.source1(ip), 0, packet.service);
+      ? flowKey4(ipv4.source(ip), 0, packet.service, 0)
+      : flowKey6(ipv6.source0(ip), ipv6.source1(ip), 0, packet.service, 0);
   return STEERED | shardOf(key);
 }
 

@@ -8,13 +8,12 @@
  */
 #pragma once
 #include <linux/if_ether.h>
-#include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <bpf/bpf_endian.h>
 #include "hash.h"
+#include "services.h"
 
 #define MAX_VLAN_TAGS 2
 #define IPV4_FRAGMENT 0x3fff /* more-fragments flag and fragment offset */
@@ -25,27 +24,6 @@ struct vlan_tag {
 	__be16 control;
 	__be16 type;
 };
-
-/** First 20 bytes of a SERVICE record. An address service has the protocol ICMP or ICMPv6 and port 0. */
-struct service_key {
-	__u32 address[4];
-	__be16 port;
-	__u8 protocol;
-	__u8 family;
-};
-_Static_assert(offsetof(struct service_key, address) == SERVICE_ADDRESS, "SERVICE_ADDRESS");
-_Static_assert(offsetof(struct service_key, port) == SERVICE_PORT, "SERVICE_PORT");
-_Static_assert(offsetof(struct service_key, protocol) == SERVICE_PROTOCOL, "SERVICE_PROTOCOL");
-_Static_assert(offsetof(struct service_key, family) == SERVICE_FAMILY, "SERVICE_FAMILY");
-_Static_assert(sizeof(struct service_key) == SERVICE_NUMBER, "SERVICE_NUMBER");
-
-/** Number of each service, from 1. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1); /* set when the object is loaded */
-	__type(key, struct service_key);
-	__type(value, __u32);
-} services SEC(".maps");
 
 /** What the flow key is made of. Source words and port are raw, as loaded. */
 struct flow {
@@ -152,11 +130,13 @@ static __always_inline bool classify(struct xdp_md *ctx, __u64 *key)
 		return false;
 	}
 
-	__u32 *number = bpf_map_lookup_elem(&services, &flow.service);
 	struct secret_words *words = bpf_map_lookup_elem(&secret, &zero);
+	bool wide;
+	__u32 number = find_service(&flow.service, &wide);
 	if (!number || !words)
 		return false;
-	*key = flow.service.family == 4 ? key_ipv4(words, flow.source[0], flow.source_port, *number) :
-					  key_ipv6(words, flow.source, flow.source_port, *number);
+	__u64 target = wide ? fold_destination(words, flow.service.address, flow.service.port) : 0;
+	*key = flow.service.family == 4 ? key_ipv4(words, flow.source[0], flow.source_port, number, target) :
+					  key_ipv6(words, flow.source, flow.source_port, number, target);
 	return true;
 }

@@ -40,16 +40,26 @@ static __always_inline __u64 port_and_service(__u16 port, __u32 service)
 	return (__u64)port << 32 | (__u64)service << 48;
 }
 
-static __always_inline __u64 key_ipv4(const struct secret_words *secret, __u64 source, __u16 port,
-				      __u32 service)
+/** What the number of a wildcard does not say: to which address and port a packet goes. */
+static __always_inline __u64 fold_destination(const struct secret_words *secret, const __u32 address[4],
+					      __be16 port)
 {
-	return mix(secret, source | port_and_service(port, service));
+	__u64 words[2];
+
+	__builtin_memcpy(words, address, sizeof(words));
+	return fold(fold(fold(secret->word[2], words[0]), words[1]), port);
+}
+
+static __always_inline __u64 key_ipv4(const struct secret_words *secret, __u64 source, __u16 port,
+				      __u32 service, __u64 destination)
+{
+	return mix(secret, destination ^ (source | port_and_service(port, service)));
 }
 
 static __always_inline __u64 key_ipv6(const struct secret_words *secret, const __u64 source[2], __u16 port,
-				      __u32 service)
+				      __u32 service, __u64 destination)
 {
 	__u64 folded = fold(fold(secret->word[1], source[0]), source[1]);
 
-	return mix(secret, folded ^ port_and_service(port, service));
+	return mix(secret, destination ^ folded ^ port_and_service(port, service));
 }

@@ -12,6 +12,7 @@
 //! | [`xsk`]        | the socket calls under them                                  |
 //! | [`wake`]       | kick, wait, events: the only calls of the packet loop        |
 //! | [`program`]    | the XDP program, its maps and links                          |
+//! | [`wildcards`]  | its maps of services with more than one address or port        |
 //! | [`bpf`]        | the bpf(2) commands that aya has no function for             |
 //! | [`thread`]     | pinning                                                     |
 //! | `bench`        | opponents for `bench nic`, with the feature of that name     |
@@ -45,4 +46,5 @@ pub mod ring;
 pub mod socket;
 pub mod thread;
 pub mod wake;
+pub mod wildcards;
 pub mod xsk;

@@ -26,6 +26,7 @@ use crate::{
     memory::raise_memlock_limit,
     object,
     refusal::{attach_refused, load_refused, map_refused},
+    wildcards::WildcardMaps,
 };
 
 const SERVICE_KEY_BYTES: usize = SERVICE_NUMBER as usize;
@@ -39,7 +40,7 @@ const MOST_LOAD_ATTEMPTS: u32 = 20;
 pub struct ProgramSizes {
     /// Socket indices: interfaces × queues × MAX_WORKERS.
     pub sockets: u32,
-    /// Services, address services included.
+    /// Services, address services included; as many prefixes of such.
     pub services: u32,
     /// Interfaces.
     pub interfaces: u32,
@@ -50,6 +51,7 @@ pub struct ProgramSizes {
 pub struct XdpProgram {
     sockets: XskMap<MapData>,
     services: HashMap<MapData, [u8; SERVICE_KEY_BYTES], u32>,
+    pub(crate) wildcards: WildcardMaps,
     interfaces: HashMap<MapData, u32, [u8; INTERFACE_VALUE_BYTES]>,
     owners: Array<MapData, [u8; SHARDS as usize]>,
     secret: Array<MapData, [u64; SECRET_WORDS]>,
@@ -70,6 +72,7 @@ impl XdpProgram {
         let mut object = EbpfLoader::new()
             .map_max_entries("sockets", at_least_one("sockets", sizes.sockets)?)
             .map_max_entries("services", at_least_one("services", sizes.services)?)
+            .map_max_entries("wildcards", sizes.services)
             .map_max_entries("interfaces", at_least_one("interfaces", sizes.interfaces)?)
             .verifier_log_level(VerifierLogLevel::default())
             .load(bytes)
@@ -81,6 +84,10 @@ impl XdpProgram {
         Ok(Self {
             sockets: map(&mut object, "sockets")?,
             services: map(&mut object, "services")?,
+            wildcards: WildcardMaps {
+                prefixes: map(&mut object, "wildcards")?,
+                ports: map(&mut object, "ports")?,
+            },
             interfaces: map(&mut object, "interfaces")?,
             owners: map(&mut object, "owners")?,
             secret: map(&mut object, "secret")?,
@@ -203,13 +210,7 @@ impl XdpProgram {
     /// Removes a service. Returns whether it was there.
     #[napi]
     pub fn delete_service(&mut self, key: &[u8]) -> Result<bool> {
-        match self.services.remove(&service_key(key)?) {
-            Ok(()) => Ok(true),
-            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
-                Ok(false)
-            }
-            Err(error) => Err(map_refused("removing a service", &error)),
-        }
+        removed(self.services.remove(&service_key(key)?), "removing a service")
     }
 
     /// Says which worker owns each shard: 256 bytes, below MAX_WORKERS. In force for the next packet.
@@ -333,4 +334,16 @@ fn service_key(bytes: &[u8]) -> Result<[u8; SERVICE_KEY_BYTES]> {
             format_args!("{SERVICE_KEY_BYTES} bytes"),
         )
     })
+}
+
+/// Whether something was removed, from what a map said.
+pub fn removed(result: std::result::Result<(), MapError>, what: &str) -> Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(MapError::KeyNotFound) => Ok(false),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
+            Ok(false)
+        }
+        Err(error) => Err(map_refused(what, &error)),
+    }
 }

@@ -7,7 +7,7 @@
 //   guard       withdraws everything        the process that wanted it has died without stopping
 import { addressFamily } from "../config/address.ts";
 
-/** A prefix of one address, for one VIP or several that share it. */
+/** The prefix of a VIP, or of several that share it: mostly one address. */
 export interface Announcement {
   /** In CIDR notation: `10.99.0.1/32`, `fd99::1/128`. */
   readonly prefix: string;
@@ -52,10 +52,10 @@ export interface Announcer {
   stop(): Promise<void>;
 }
 
-/** The announcement of one address. */
+/** The announcement of one address, or of a prefix. */
 export function announcementOf(address: string): Announcement {
   const family = addressFamily(address);
-  return { prefix: `${address}/${family === 4 ? 32 : 128}`, family };
+  return { prefix: address.includes("/") ? address : `${address}/${family === 4 ? 32 : 128}`, family };
 }
 
 /** The address of a prefix and its length. */

@@ -1,7 +1,6 @@
 // The guard as a process: see guard.ts. Run by it, with messages of one line each on standard input.
 import { createInterface } from "node:readline";
 import { createLogger } from "../log.ts";
-import { announcementsOf, splitPrefix } from "./announcer.ts";
 import { createReconciler } from "./create.ts";
 import type { GuardMessage } from "./guard.ts";
 
@@ -17,7 +16,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   }
 }
 if (last?.type === "expose" && last.prefixes.length > 0) {
-  const vips = announcementsOf(last.prefixes).map((each) => ({ address: splitPrefix(each).address }));
+  const vips = last.prefixes.map((address) => ({ address }));
   await createReconciler({ ...last.config, vips }, createLogger({ level: "silent" })).stop();
 }
 process.exit();

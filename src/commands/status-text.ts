@@ -1,6 +1,7 @@
 // `guideway status` for people: first whether something is wrong, then what goes where, then counters.
 
 import { columns, percent } from "../columns.ts";
+import { portsText } from "../config/ports.ts";
 import type { CheckedBackend, Overview } from "../control/overview.ts";
 
 const number = (value: number) => Math.round(value).toLocaleString("en-US");
@@ -82,7 +83,7 @@ function vipTable({ vips, announcement }: Overview): string {
       ["VIP", "SERVICE", "POOL", "FORWARD", "USABLE", "ANNOUNCED", "PACKETS", "BYTES"],
       ...vips.map((vip) => [
         vip.name,
-        `${vip.address} ${vip.protocol} ${vip.ports.join(",")}`,
+        `${vip.address} ${vip.protocol} ${vip.ports.map(portsText).join(",")}`,
         vip.pool,
         vip.forward,
         vip.usable ? "yes" : vip.draining ? "DRAINING" : "NO",

@@ -1,9 +1,10 @@
 // What must hold between the parts of a configuration.
 import type { z } from "zod";
-import { MAX_BACKENDS, MAX_INTERFACES, MAX_POOLS, MAX_SERVICES, MAX_VIPS } from "../../assembly/layout.ts";
+import { MAX_BACKENDS, MAX_INTERFACES, MAX_POOLS, MAX_VIPS } from "../../assembly/layout.ts";
 import { addressFamily } from "./address.ts";
 import { checkAdmin } from "./admin.ts";
 import { checkAnnounce } from "./announce.ts";
+import { checkServices } from "./overlap.ts";
 import { isPrime, nextPrime } from "./prime.ts";
 import { checkPort, probedVip, protocolOf, servicePort } from "./probing.ts";
 import type { Config } from "./schema.ts";
@@ -32,7 +33,7 @@ export function checkConsistency(config: DraftConfig, context: z.core.$Refinemen
   checkWorkers(config, report);
   checkPools(config, report);
   checkVips(config, report);
-  checkServices(config, report);
+  checkServices(config.vips ?? [], report);
   checkTunnels(config, report);
   checkAdmin(config.admin, report);
   checkAnnounce(config, report);
@@ -151,40 +152,6 @@ function checkVips({ vips = [], pools = {} }: DraftConfig, report: Report): void
     const expected =
       names.length === 0 ? "expected a pool, and there are none" : expectation(vip.pool, names);
     report(["vips", index, "pool"], `there is no pool ${JSON.stringify(vip.pool)}, ${expected}`);
-  }
-}
-
-/** Each (address, protocol, port) belongs to one VIP, and the numbers of services suffice (docs/datapath.md §1). */
-function checkServices({ vips = [] }: DraftConfig, report: Report): void {
-  const owners = new Map<string, number>();
-  let full = false;
-  for (const [index, vip] of vips.entries()) {
-    if (vip?.address === undefined) continue;
-    const { address, port: ports = [] } = vip;
-    owners.set(`${address} echo`, index);
-    const protocols = vip.protocol === "any" ? ["tcp", "udp"] : vip.protocol ? [vip.protocol] : [];
-    for (const [at, port] of ports.entries()) {
-      if (port === undefined) continue;
-      for (const protocol of protocols) {
-        const service = `${address} ${protocol} port ${port}`;
-        const owner = owners.get(service);
-        if (owner === undefined) {
-          owners.set(service, index);
-          continue;
-        }
-        const other = owner === index ? "listed twice" : `already a service of vips[${owner}]`;
-        report(["vips", index, "port", at], `${service} is ${other}, expected each service once`);
-        break;
-      }
-    }
-    if (!full && owners.size > MAX_SERVICES) {
-      full = true;
-      report(
-        ["vips", index, "port"],
-        `there are more than ${MAX_SERVICES} services from here on, expected at most ${MAX_SERVICES}: ` +
-          "one for each address, and one for each port and protocol of each VIP",
-      );
-    }
   }
 }
 

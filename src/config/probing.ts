@@ -1,12 +1,13 @@
 // Where the checks of a pool go: ports, and for those through the tunnel, the VIP.
 import type { CheckType } from "./health.ts";
+import { containsPort, isSinglePort, type Ports } from "./ports.ts";
 
 /** The parts that matter here, of a configuration that may be incomplete. */
 interface Service {
   name?: string | undefined;
   address?: string | undefined;
   protocol?: "tcp" | "udp" | "any" | undefined;
-  port?: (number | undefined)[] | undefined;
+  port?: (Ports | undefined)[] | undefined;
   pool?: string | undefined;
 }
 
@@ -15,10 +16,10 @@ export function protocolOf(type: CheckType): "tcp" | "udp" {
   return type === "dns" || type === "udp" ? "udp" : "tcp";
 }
 
-/** The port of a pool's VIPs, when all have the same one. */
+/** The port of a pool's VIPs, when all have the same one and no other. */
 export function servicePort(vips: readonly (Service | undefined)[], pool: string): number | undefined {
-  const ports = new Set(vips.flatMap((vip) => (vip?.pool === pool ? (vip.port ?? []) : [])));
-  return ports.size === 1 ? [...ports][0] : undefined;
+  const [port, ...others] = new Set(vips.flatMap((vip) => (vip?.pool === pool ? (vip.port ?? []) : [])));
+  return port !== undefined && isSinglePort(port) && others.length === 0 ? port : undefined;
 }
 
 /** The VIP that a check through the tunnel goes to: the pool's first one with that port and protocol. */
@@ -33,7 +34,7 @@ export function probedVip<V extends Service>(
     (vip) =>
       vip?.pool === pool &&
       (vip.protocol === "any" || vip.protocol === protocol) &&
-      vip.port?.includes(port) === true,
+      vip.port?.some((ports) => ports !== undefined && containsPort(ports, port)) === true,
   );
 }
 

@@ -1,6 +1,7 @@
 // The summary of a configuration as text for people.
 import { formatDuration } from "./duration.ts";
 import { formatIssue } from "./error.ts";
+import { portsText } from "./ports.ts";
 import type { MemorySummary, PoolSummary, Summary, VipSummary } from "./summary.ts";
 
 /** The text that `check` prints, without a final newline. */
@@ -91,7 +92,7 @@ function renderVips(vips: VipSummary[]): string {
     (["tcp", "udp"] as const)
       .map((protocol) => ({ protocol, ports: vip.services.filter((one) => one.protocol === protocol) }))
       .filter(({ ports }) => ports.length > 0)
-      .map(({ protocol, ports }) => `${protocol} ${ports.map((one) => one.port).join(",")}`)
+      .map(({ protocol, ports }) => `${protocol} ${ports.map((one) => portsText(one.port)).join(",")}`)
       .join(" "),
     vip.pool,
     vip.ttl === undefined ? vip.forward : `${vip.forward}, TTL ${vip.ttl}`,

@@ -22,9 +22,11 @@ import {
   name,
   oneOrMore,
   portNumber,
+  ports,
   section,
   unicastAddress,
   unicastMac,
+  unicastPrefix,
   word64,
 } from "./values.ts";
 
@@ -138,10 +140,17 @@ const pool = section({
 
 const vip = section({
   name: name().describe("Unique. Commands, counters and logs name the VIP by it."),
-  address: unicastAddress().describe("The virtual address. Several VIPs may share one. Not a prefix yet."),
+  address: unicastPrefix().describe(
+    "The virtual address, or a prefix of them, all of which it answers to. Several VIPs may share one. Of VIPs that contain " +
+      "an address, the one with the longest prefix takes a packet, if it has the port.",
+  ),
   protocol: choice("tcp", "udp", "any").prefault("tcp").describe("`any` is `tcp` and `udp`."),
-  port: oneOrMore("a port from 1 to 65535, or a list of them", portNumber()).describe(
-    "A port, or a list of ports. Ranges and 0 for every port are not there yet.",
+  port: oneOrMore(
+    'a port, a range such as "8000-8099", 0 for every port, or a list of them',
+    ports(),
+  ).describe(
+    "A port, a range of ports, 0 for every port, or a list of ports and ranges. Of VIPs with one address a port takes a " +
+      "packet before a range, and a range before every port.",
   ),
   pool: name().describe("The pool that its flows go to."),
   forward: choice("l2", "gre")

@@ -1,11 +1,13 @@
 // What a configuration amounts to: the result of `guideway check`.
 import type { ConfigIssue } from "./error.ts";
 import { type InterfaceFacts, largestMtu } from "./interfaces.ts";
+import type { Ports } from "./ports.ts";
 import type { Config, PoolConfig, VipConfig } from "./schema.ts";
 import { expandServices, PROTOCOL_TCP, PROTOCOL_UDP } from "./services.ts";
 
 export interface VipSummary {
   name: string;
+  /** Or prefix. */
   address: string;
   pool: string;
   forward: VipConfig["forward"];
@@ -13,7 +15,7 @@ export interface VipSummary {
   ttl?: number;
   echo: boolean;
   /** Numbers as in docs/datapath.md §1. `echo` is the service of the address itself, port 0. */
-  services: { number: number; protocol: "tcp" | "udp" | "echo"; port: number }[];
+  services: { number: number; protocol: "tcp" | "udp" | "echo"; port: Ports }[];
 }
 
 export interface PoolSummary {

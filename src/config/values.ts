@@ -2,9 +2,11 @@
 // what is wrong and what is expected.
 import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
-import { canonicalAddress, notUnicast } from "./address.ts";
+import { addressFamily, canonicalAddress, notUnicast } from "./address.ts";
 import { parseDuration } from "./duration.ts";
 import { parsePercent } from "./percent.ts";
+import type { Ports } from "./ports.ts";
+import { canonicalPrefix, hasHostBits } from "./prefix.ts";
 import { nearest, oneOf } from "./suggest.ts";
 
 /** What a reader returns for a value that it refuses: the words after the value, or "" when the expectation says it all. */
@@ -171,13 +173,43 @@ export function unicastAddress(family: 4 | 6 | 0 = 0) {
   const kind = family === 0 ? "IPv4 or IPv6" : `IPv${family}`;
   return scalar(`a unicast ${kind} address`, (value) => {
     if (typeof value !== "string") return refuse("is not an address");
-    if (/^[^/]+\/\d+$/.test(value)) return refuse("is a prefix, which is not supported yet");
+    if (/^[^/]+\/\d+$/.test(value)) return refuse("is a prefix");
     const address = canonicalAddress(value);
     if (address === undefined) return refuse("is not an address");
     if (family !== 0 && !(family === 4 ? isIPv4(value) : isIPv6(value)))
       return refuse("is of the other family");
     const why = notUnicast(address);
     return why === undefined ? address : refuse(`is ${why}`);
+  });
+}
+
+/** Bits that a VIP's prefix has at least: shorter ones contain addresses of other kinds, and are mistakes. */
+const LEAST_VIP_LENGTH = { 4: 8, 6: 16 } as const;
+
+/** A unicast address, or a prefix of such, in canonical text. */
+export function unicastPrefix() {
+  return scalar("a unicast IPv4 or IPv6 address, or a prefix such as 10.99.0.0/24", (value) => {
+    const canonical = typeof value === "string" ? canonicalPrefix(value) : undefined;
+    if (canonical === undefined) return refuse("is neither");
+    if (hasHostBits(value as string))
+      return refuse(`has bits beyond its length (did you mean ${JSON.stringify(canonical)}?)`);
+    const [address = "", length] = canonical.split("/");
+    const least = LEAST_VIP_LENGTH[addressFamily(address)];
+    if (length !== undefined && Number(length) < least)
+      return refuse(`has too many addresses: a length of at least ${least} is possible`);
+    const why = notUnicast(address);
+    return why === undefined ? canonical : refuse(`is ${why}`);
+  });
+}
+
+/** An IPv4 or IPv6 prefix of any kind, or an address alone, in canonical text. */
+export function prefix() {
+  return scalar("an IPv4 or IPv6 prefix such as 192.0.2.0/24, or an address", (value) => {
+    const canonical = typeof value === "string" ? canonicalPrefix(value) : undefined;
+    if (canonical === undefined) return refuse("is not a prefix");
+    return hasHostBits(value as string)
+      ? refuse(`has bits beyond its length (did you mean ${JSON.stringify(canonical)}?)`)
+      : canonical;
   });
 }
 
@@ -193,17 +225,35 @@ export function unicastMac() {
   });
 }
 
-/** A port number. Ranges and 0 for every port are not there yet, and say so. */
+/** A port number. */
 export function portNumber() {
   return scalar("a port from 1 to 65535", (value) => {
-    if (value === 0) return refuse("(every port) is not supported yet");
-    if (typeof value === "string" && /^\d+-\d+$/.test(value))
-      return refuse("is a range, which is not supported yet");
+    if (typeof value === "string" && /^\d+-\d+$/.test(value)) return refuse("is a range");
     if (typeof value === "string" && /^\d+$/.test(value)) return refuse("is text, not a number");
     if (typeof value === "bigint") return refuse("is out of range");
     if (typeof value !== "number" || !Number.isInteger(value)) return refuse("is not a port");
     return value >= 1 && value <= 65535 ? value : refuse("is out of range");
   });
+}
+
+/** A port, an inclusive range of ports, or 0 for every port. */
+export function ports() {
+  return scalar<Ports>(
+    'a port from 1 to 65535, a range such as "8000-8099", or 0 for every port',
+    (value) => {
+      if (value === 0) return value;
+      const range = typeof value === "string" ? /^(\d+)-(\d+)$/.exec(value) : null;
+      if (!range && typeof value === "string")
+        return refuse(/^\d+$/.test(value) ? "is text, not a number" : "is neither");
+      const [first, last] = range ? [Number(range[1]), Number(range[2])] : [value, value];
+      if (typeof first === "bigint") return refuse("is out of range");
+      if (typeof first !== "number" || typeof last !== "number" || !Number.isInteger(first))
+        return refuse("is not a port");
+      if (first < 1 || last < 1 || first > 65535 || last > 65535) return refuse("is out of range");
+      if (first > last) return refuse("is backwards");
+      return first === last ? first : `${first}-${last}`;
+    },
+  );
 }
 
 // ── Containers ───────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,8 @@
 
 import * as L from "../../assembly/layout.ts";
 import { addressFamily } from "../config/address.ts";
+import { containsPort, samplePort } from "../config/ports.ts";
+import { sampleAddress } from "../config/prefix.ts";
 import type { Config, VipConfig } from "../config/schema.ts";
 import type { Engine } from "../dataplane/engine.ts";
 import { GuidewayError } from "../errors.ts";
@@ -15,7 +17,7 @@ export interface ProbePort {
 }
 
 export interface ProbeTarget {
-  /** Default: the VIP's first. */
+  /** Default: the first of the VIP; 80 where it has every port. */
   port?: number | undefined;
   /** Default: tcp. */
   protocol?: "tcp" | "udp";
@@ -45,7 +47,11 @@ export class ProbePorts {
     return {
       localAddress,
       localPort: this.#ports.get(id) ?? this.#allocate(id),
-      vip: { name: vip.name, address: vip.address, port: target.port ?? vip.port[0]! },
+      vip: {
+        name: vip.name,
+        address: sampleAddress(vip.address),
+        port: target.port ?? samplePort(vip.port[0]!),
+      },
     };
   }
 
@@ -72,7 +78,7 @@ export class ProbePorts {
       (vip) =>
         vip.pool === pool &&
         (vip.protocol === protocol || vip.protocol === "any") &&
-        (port === undefined || vip.port.includes(port)),
+        (port === undefined || vip.port.some((ports) => containsPort(ports, port))),
     );
     for (const vip of fitting) {
       const localAddress = addressFamily(vip.address) === 4 ? address : address6;

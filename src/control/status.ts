@@ -1,5 +1,6 @@
 // What a machine says of itself: the body of GET /v1/status.
 
+import type { Ports } from "../config/ports.ts";
 import type { FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
 import type { DirectoryBackend } from "../dataplane/directory.ts";
@@ -30,9 +31,10 @@ export interface PoolStatus {
 
 export interface VipStatus extends Traffic {
   name: string;
+  /** Or prefix. */
   address: string;
   protocol: string;
-  ports: number[];
+  ports: Ports[];
   forward: string;
   pool: string;
 }

@@ -36,7 +36,8 @@ export interface DataplaneExports {
   busy(ownNs: number, kernelNs: number): void;
   steer(start: number, length: number): number;
   flowOf(start: number, length: number): number;
-  serviceHash(address0: bigint, address1: bigint, tail: number): number;
+  slotHash(address0: bigint, address1: bigint, tail: number): number;
+  findPrefix(map: number, family: number, address0: bigint, address1: bigint): number;
 }
 
 /** System calls that the data plane asks for; see assembly/host.ts. */

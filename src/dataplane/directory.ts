@@ -11,7 +11,7 @@
 
 import * as L from "../../assembly/layout.ts";
 import type { BackendConfig, Config, PoolConfig } from "../config/schema.ts";
-import { expandServices, type Service, serviceName } from "../config/services.ts";
+import { expandServices, numberName, type Service, serviceName } from "../config/services.ts";
 import { GuidewayError } from "../errors.ts";
 import type { Arena } from "./arena.ts";
 import { BackendRecords, type BackendState, type NextHop } from "./backend-records.ts";
@@ -183,13 +183,10 @@ export class Directory {
     });
     const services = expandServices({ vips }).map((service) => ({
       ...service,
-      number: take(this.#services, serviceName(service)),
+      number: take(this.#services, numberName(service)),
     }));
     const poolRecord = (name: string) => this.poolRecord(name);
-    const servicesBytes = servicesBlock(
-      { services, vips, vipNumbers, poolRecord },
-      this.#exports.serviceHash,
-    );
+    const servicesBytes = servicesBlock({ services, vips, vipNumbers, poolRecord }, this.#exports.slotHash);
     return { pools, members: new Map(members), vips, vipNumbers, services, servicesBytes };
   }
 
@@ -230,7 +227,8 @@ export class Directory {
 
     const services = differences(before.services, now.services, serviceName);
     const expired = this.#swept(this.#statistics.sweepsToExpiry());
-    for (const each of services.removed) this.#services.rest(serviceName(each), expired);
+    const numbers = differences(before.services, now.services, numberName);
+    for (const name of new Set(numbers.removed.map(numberName))) this.#services.rest(name, expired);
 
     const members = (of: InForce) => [...of.members.values()].flat();
     const { removed } = differences(members(before), members(now), ({ id }) => id);

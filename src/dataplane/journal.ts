@@ -13,6 +13,8 @@ export interface PacketRecord {
   reason: string;
   /** 0 for none. */
   service: number;
+  /** Of a flow; else 0. */
+  destinationPort: number;
   /** Index of the VIP, from its record; undefined for none. */
   vip: number | undefined;
   /** Id; 0 for none. */
@@ -71,6 +73,7 @@ export class JournalReader {
       verdict: verdictOf(reason),
       reason: reasonName(reason),
       service: u16[(at + L.PACKET_SERVICE) / 2]!,
+      destinationPort: (u8[at + L.PACKET_PORTS + 2]! << 8) | u8[at + L.PACKET_PORTS + 3]!,
       vip: vipAt === 0 ? undefined : u32[(vipAt + L.VIP_INDEX) / 4],
       backend: u16[(at + L.PACKET_BACKEND) / 2]!,
       tracked,

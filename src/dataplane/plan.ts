@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 import * as L from "../../assembly/layout.ts";
 import type { Config } from "../config/schema.ts";
-import { expandServices } from "../config/services.ts";
+import { expandServices, isWildcard } from "../config/services.ts";
 import { GuidewayError } from "../errors.ts";
 
 /** What the configuration leaves to the machine. */
@@ -116,13 +116,22 @@ export function serviceSlots(services: number): number {
   return powerOfTwo(services * 2 + 2);
 }
 
+/** Bytes of the services block without wildcards: for so many services and VIPs. */
 export function servicesBytes(services: number, vips: number): number {
   return L.SERVICES_SLOTS + serviceSlots(services) * L.SERVICE_BYTES + vips * L.VIP_BYTES;
 }
 
+/** Bytes that so many wildcards take at most: each a prefix of its own, whose ports cut another's range in two. */
+function mostWildcardBytes(wildcards: number): number {
+  const each = L.WILDCARD_BYTES + 2 * L.RANGE_BYTES + 4 * L.PREFIX_BYTES;
+  return L.PREFIX_MAP_SLOTS + 4 * L.PREFIX_BYTES + L.LINE + wildcards * each;
+}
+
 /** Everything that is published, twice: the new stands beside the old while it is swapped. */
 function heapBytes(config: Config): number {
-  let once = servicesBytes(expandServices(config).length, config.vips.length);
+  const services = expandServices(config);
+  let once = servicesBytes(services.length, config.vips.length);
+  once += mostWildcardBytes(services.filter(isWildcard).length);
   for (const pool of Object.values(config.pools)) once += tableBytes(pool.tableSize);
   return alignUp(2 * once + HEAP_RESERVE, L.PAGE);
 }

@@ -1,11 +1,14 @@
-// The services block: the hash table of services and the VIP records, as one piece of memory (SERVICES_* of layout.ts).
+// The services block: the hash table of services, the VIP records and the wildcards, as one piece of memory (SERVICES_* of
+// layout.ts).
 
 import * as L from "../../assembly/layout.ts";
 import { type Config, FORWARD_MODES } from "../config/schema.ts";
-import { type Service, serviceKey } from "../config/services.ts";
+import { isWildcard, type Service, serviceKey } from "../config/services.ts";
 import type { DataplaneExports } from "./binary.ts";
 import { serviceSlots, servicesBytes } from "./plan.ts";
 import type { PublishedBlock } from "./published-blocks.ts";
+import { wildcardsOf } from "./wildcards.ts";
+import { wildcardsBlock } from "./wildcards-block.ts";
 
 export interface ServicesBlock {
   /** Numbered. `vipIndex` is the place of the VIP in `vips`. */
@@ -17,21 +20,29 @@ export interface ServicesBlock {
   poolRecord: (name: string) => number;
 }
 
-/** The block's bytes. @param serviceHash of the data plane, so that both look in the same place */
+/** The block's bytes. @param slotHash of the data plane, so that both look in the same place */
 export function servicesBlock(
   { services, vips, vipNumbers, poolRecord }: ServicesBlock,
-  serviceHash: DataplaneExports["serviceHash"],
+  slotHash: DataplaneExports["slotHash"],
 ): Uint8Array {
-  const slots = serviceSlots(services.length);
-  const block = new Uint8Array(servicesBytes(services.length, vips.length));
+  const exact = services.filter((service) => !isWildcard(service));
+  const slots = serviceSlots(exact.length);
+  const exactBytes = servicesBytes(exact.length, vips.length);
+  const wildcards = wildcardsOf(services);
+  const wild = wildcards.length === 0 ? undefined : wildcardsBlock(wildcards, exactBytes, slotHash);
+  const block = new Uint8Array(exactBytes + (wild?.bytes.length ?? 0));
   const view = new DataView(block.buffer);
   const records = L.SERVICES_SLOTS + slots * L.SERVICE_BYTES;
   view.setUint32(L.SERVICES_MASK, slots - 1, true);
   view.setUint32(L.SERVICES_VIPS, records, true);
-  for (const service of services) {
-    const key = serviceKey(service);
+  if (wild) {
+    view.setUint32(L.SERVICES_WILDCARDS, wild.map, true);
+    block.set(wild.bytes, exactBytes);
+  }
+  for (const { number, vipIndex, address, protocol, port } of exact) {
+    const key = serviceKey({ address, protocol, port: Number(port) });
     const words = new DataView(key.buffer);
-    const hash = serviceHash(
+    const hash = slotHash(
       words.getBigUint64(0, true),
       words.getBigUint64(8, true),
       words.getUint32(L.SERVICE_PORT, true),
@@ -40,8 +51,8 @@ export function servicesBlock(
     const at = () => L.SERVICES_SLOTS + slot * L.SERVICE_BYTES;
     while (view.getUint8(at() + L.SERVICE_FAMILY) !== 0) slot = (slot + 1) & (slots - 1);
     block.set(key, at());
-    view.setUint16(at() + L.SERVICE_NUMBER, service.number, true);
-    view.setUint16(at() + L.SERVICE_VIP, service.vipIndex, true);
+    view.setUint16(at() + L.SERVICE_NUMBER, number, true);
+    view.setUint16(at() + L.SERVICE_VIP, vipIndex, true);
   }
   vips.forEach((vip, index) => {
     const at = records + index * L.VIP_BYTES;

@@ -2,7 +2,9 @@
 // packet; only the headers are decoded again, to be shown.
 
 import * as L from "../../assembly/layout.ts";
+import type { Ports } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
+import { serviceOfPort } from "../config/services.ts";
 import { backendNames } from "../dataplane/names.ts";
 import { OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
 import { macText } from "../mac.ts";
@@ -25,7 +27,7 @@ export interface Explanation {
   /** The reason in a sentence. */
   meaning: string;
   vip: { name: string; address: string; pool: string; forward: string } | null;
-  service: { number: number; protocol: string; port: number } | null;
+  service: { number: number; protocol: string; port: Ports } | null;
   /** The flow's key and its place in the connection table (docs/datapath.md §2); numbers of 64 bits in hexadecimal. */
   flow: {
     key: string;
@@ -73,7 +75,7 @@ function describe(
   const result = results.at(-1)!;
   const { directory, arena } = engine;
   const vip = result.vip === undefined ? undefined : config.vips[result.vip]!;
-  const service = directory.services.find(({ number }) => number === result.service);
+  const service = serviceOfPort(directory.services, result.service, result.destinationPort);
   const backend = result.backend === 0 ? undefined : directory.backends[result.backend]!;
   const isFlow = vip !== undefined && result.key !== 0n;
   const before = shown(bytes);

@@ -1,6 +1,7 @@
 // An explanation as text for people.
 
 import { columns, counted } from "../columns.ts";
+import { portsText } from "../config/ports.ts";
 import type { Change } from "./changes.ts";
 import type { Explanation, ShownPacket } from "./explain.ts";
 import { type Field, fieldAt } from "./headers.ts";
@@ -38,7 +39,9 @@ function steps(explanation: Explanation): string[][] {
   const rows: string[][] = [];
   if (vip && service) {
     const { protocol, port, number } = service;
-    const what = port === 0 ? `the address itself (${protocol})` : `${protocol} port ${port}`;
+    const what = protocol.startsWith("icmp")
+      ? `the address itself (${protocol})`
+      : `${protocol} port ${portsText(port)}`;
     rows.push(["VIP", `${vip.name}: ${vip.address}`], ["service", `${number}: ${what}`]);
   } else {
     rows.push(["VIP", reason === "not-vip" ? "none has this service" : "not asked: it was decided before"]);

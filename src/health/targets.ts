@@ -1,4 +1,5 @@
 // The targets of a configuration.
+import { sampleAddress } from "../config/prefix.ts";
 import { checkPort, probedVip, servicePort } from "../config/probing.ts";
 import type { BackendConfig, Config, VipConfig } from "../config/schema.ts";
 import type { HealthTarget, ResolvedCheck } from "./target.ts";
@@ -30,7 +31,8 @@ export function healthTargets(config: Pick<Config, "pools" | "vips">, ends?: Tun
       }
       const vip = port === undefined ? undefined : probedVip(config.vips, pool, health.type, port);
       const end = vip && ends?.(pool, backend, vip);
-      if (vip && end) targets.push({ pool, backend: backend.name, address: vip.address, ...end, check });
+      if (vip && end)
+        targets.push({ pool, backend: backend.name, address: sampleAddress(vip.address), ...end, check });
     }
   }
   return targets;

@@ -216,6 +216,7 @@ function oversized(): OfflineResult {
     verdict: "drop",
     reason: reasonName(REASON_OVERSIZED),
     service: 0,
+    destinationPort: 0,
     vip: undefined,
     backend: 0,
     tracked: false,

@@ -11,7 +11,7 @@
 
 import * as L from "../../assembly/layout.ts";
 import { type InterfaceFacts, readInterface } from "../config/interfaces.ts";
-import { type Service, serviceKey } from "../config/services.ts";
+import { isWildcard, type Service, serviceKey } from "../config/services.ts";
 import type { Engine } from "../dataplane/engine.ts";
 import { GuidewayError } from "../errors.ts";
 import { macBytes } from "../mac.ts";
@@ -24,6 +24,7 @@ import {
   type SocketStatistics,
   type XdpProgram,
 } from "../native.ts";
+import { WildcardSteering } from "./wildcard-steering.ts";
 
 /** An interface as it was opened. */
 export interface XdpInterface extends InterfaceFacts {
@@ -63,6 +64,7 @@ export class XdpPorts {
   readonly #engine: Engine;
   readonly #native: Native;
   readonly #program: XdpProgram;
+  readonly #wildcards: WildcardSteering;
   readonly #open: OpenSocket[] = [];
   readonly #probe: InterfaceFacts | undefined;
   readonly interfaces: XdpInterface[] = [];
@@ -84,6 +86,7 @@ export class XdpPorts {
       interfaces: all.length,
     };
     this.#program = asking(() => this.#native.XdpProgram.load(sizes));
+    this.#wildcards = new WildcardSteering(this.#program);
     this.#program.setSecret(secret);
     this.#program.setShardOwners(engine.shardOwners);
     this.addServices(engine.directory.services);
@@ -168,12 +171,16 @@ export class XdpPorts {
 
   /** Packets for these go to the workers from here on, where the program is attached. */
   addServices(services: readonly Service[]): void {
-    for (const service of services) this.#program.setService(serviceKey(service), service.number);
+    for (const service of services.filter((each) => !isWildcard(each)))
+      this.#program.setService(keyOf(service), service.number);
+    this.#wildcards.add(services.filter(isWildcard));
   }
 
   /** Packets for these go to the host from here on. */
   removeServices(services: readonly Service[]): void {
-    for (const service of services) this.#program.deleteService(serviceKey(service));
+    for (const service of services.filter((each) => !isWildcard(each)))
+      this.#program.deleteService(keyOf(service));
+    this.#wildcards.remove(services.filter(isWildcard));
   }
 
   /** From here on packets of VIPs go to the workers. */
@@ -217,4 +224,9 @@ export class XdpPorts {
     // Sockets that share a queue go before the queue's first.
     for (const { fd } of this.#open.splice(0).reverse()) this.#native.closeSocket(this.#engine.arena.u8, fd);
   }
+}
+
+/** @param service of one address and port */
+function keyOf({ address, protocol, port }: Service): Uint8Array {
+  return serviceKey({ address, protocol, port: Number(port) });
 }

@@ -2,6 +2,7 @@
 
 import * as L from "../../assembly/layout.ts";
 import type { Config } from "../config/schema.ts";
+import { type Service, serviceOfPort } from "../config/services.ts";
 import type { Arena } from "../dataplane/arena.ts";
 import { Engine } from "../dataplane/engine.ts";
 
@@ -10,9 +11,8 @@ const SECRET = [0x243f6a8885a308d3n, 0x13198a2e03707344n, 0xa4093822299f31d0n, 0
 
 /** A TCP or UDP flow of a VIP. */
 export interface Flow {
-  /** Number of its service, from 1. */
-  service: number;
-  /** Tells it from every other flow; exact over IPv4 (assembly/hash.ts). */
+  service: Service;
+  /** Tells it from every other flow (assembly/hash.ts). */
   key: bigint;
   /** 32 bits: what the lookup table's slot follows from. */
   hash: number;
@@ -30,6 +30,8 @@ function least(config: Config): Config {
     frames: { ...config.frames, count: 64 },
   };
 }
+
+const swap = (word: number) => ((word & 0xff) << 8) | (word >>> 8);
 
 export class FlowReader {
   readonly arena: Arena;
@@ -51,8 +53,9 @@ export class FlowReader {
     const at = this.#engine.exports.flowOf(this.start, length);
     if (at === 0) return undefined;
     const { u16, u32, u64 } = this.arena;
+    const port = swap(u16[(at + L.PACKET_PORTS) / 2 + 1]!);
     return {
-      service: u16[(at + L.PACKET_SERVICE) / 2]!,
+      service: serviceOfPort(this.#engine.directory.services, u16[(at + L.PACKET_SERVICE) / 2]!, port)!,
       key: u64[(at + L.PACKET_KEY) / 8]!,
       hash: u32[(at + L.PACKET_HASH) / 4]!,
     };

@@ -1,25 +1,36 @@
-// Flows that a plan is tried out on: those of a capture, or generated ones. Of each only its service and its hash
-// are kept.
+// Flows that a plan is tried out on: those of a capture, or generated ones. Of each only its hash is kept, with its service
+// before and the pool that it leads to afterwards.
 
+import { differs } from "../config/diff.ts";
+import { samplePorts } from "../config/ports.ts";
+import { sampleAddresses } from "../config/prefix.ts";
 import type { Config } from "../config/schema.ts";
-import { expandServices, PROTOCOL_TCP } from "../config/services.ts";
-import { FlowTemplate, MAX_FLOWS, smallestPacket } from "../io/flow-template.ts";
+import {
+  expandServices,
+  isAddressService,
+  isWildcard,
+  PROTOCOL_TCP,
+  type Service,
+  serviceName,
+} from "../config/services.ts";
+import { type Service as Destination, FlowTemplate, MAX_FLOWS, smallestPacket } from "../io/flow-template.ts";
 import { macBytes } from "../mac.ts";
-import { FlowReader } from "./flow-reader.ts";
+import { type Flow, FlowReader } from "./flow-reader.ts";
 
-/** Hashes of a service's flows, under the seeds of both configurations: flow i has hash i of each. */
+/** Hashes of flows that go from one service to one pool, under the seeds of both configurations: flow i has hash i of each. */
 export interface FlowHashes {
   before: number[];
+  /** The same list where the seeds are the same. */
   after: number[];
 }
-
-const NONE: FlowHashes = { before: [], after: [] };
 
 /** Generated flows of a VIP, and of all of them. */
 const FLOWS_PER_VIP = 100_000;
 const FLOWS = 1_000_000;
 /** Step from one generated flow to the next, which changes address and port: a prime that does not divide MAX_FLOWS. */
 const STRIDE = 1_000_003;
+/** Addresses and ports of a service that has more of them. */
+const DESTINATIONS_PER_WILDCARD = 16;
 
 export class FlowSample {
   /** What it is, for people: a file, or "generated". */
@@ -27,17 +38,21 @@ export class FlowSample {
   /** Distinct flows. */
   flows = 0;
   readonly #reader: FlowReader;
-  /** The same services under the other seed; undefined where it is the same one. */
-  readonly #other: FlowReader | undefined;
+  /** Reads what the configuration after makes of a packet; undefined where that is the same. */
+  readonly #next: FlowReader | undefined;
+  readonly #nextVips: Config["vips"];
+  readonly #sameSeed: boolean;
   readonly #keys = new Set<bigint>();
-  /** By number of the service. */
-  readonly #services = new Map<number, FlowHashes>();
+  /** By name of the service before and pool after, which is undefined for flows that lead nowhere any more. */
+  readonly #services = new Map<string, Map<string | undefined, FlowHashes>>();
 
   /** An empty sample of flows to the VIPs of `before`. */
   constructor(before: Config, after: Config, source: string) {
     this.source = source;
     this.#reader = new FlowReader(before);
-    if (before.hash.seed !== after.hash.seed) this.#other = new FlowReader({ ...before, hash: after.hash });
+    this.#nextVips = after.vips;
+    this.#sameSeed = before.hash.seed === after.hash.seed;
+    if (!this.#sameSeed || differs(before.vips, after.vips)) this.#next = new FlowReader(after);
   }
 
   /** Enters the flow of an Ethernet frame, unless it is there or is no flow of a VIP. */
@@ -53,25 +68,34 @@ export class FlowSample {
     if (flow === undefined || this.#keys.has(flow.key)) return;
     this.#keys.add(flow.key);
     this.flows++;
-    let hashes = this.#services.get(flow.service);
-    if (!hashes) {
-      hashes = { before: [], after: this.#other ? [] : NONE.after };
-      if (!this.#other) hashes.after = hashes.before;
-      this.#services.set(flow.service, hashes);
-    }
+    const after = this.#next ? this.#readNext(this.#next, length) : flow;
+    const pool = after && this.#nextVips[after.service.vipIndex]!.pool;
+    const hashes = this.#hashesOf(serviceName(flow.service), pool);
     hashes.before.push(flow.hash);
-    if (this.#other) hashes.after.push(this.#otherHash(length));
+    // What leads nowhere is asked for no slot.
+    if (!this.#sameSeed) hashes.after.push(after?.hash ?? 0);
   }
 
-  #otherHash(length: number): number {
+  #readNext(next: FlowReader, length: number): Flow | undefined {
     const { arena, start } = this.#reader;
-    this.#other!.arena.u8.set(arena.u8.subarray(start, start + length), this.#other!.start);
-    return this.#other!.read(length)!.hash;
+    next.arena.u8.set(arena.u8.subarray(start, start + length), next.start);
+    return next.read(length);
   }
 
-  /** Hashes of the flows to a service of the configuration before the change. */
-  of(service: number): FlowHashes {
-    return this.#services.get(service) ?? NONE;
+  #hashesOf(service: string, pool: string | undefined): FlowHashes {
+    const pools = this.#services.get(service) ?? new Map<string | undefined, FlowHashes>();
+    this.#services.set(service, pools);
+    const known = pools.get(pool);
+    if (known) return known;
+    const before: number[] = [];
+    const hashes = { before, after: this.#sameSeed ? before : [] };
+    pools.set(pool, hashes);
+    return hashes;
+  }
+
+  /** Hashes of the flows to a service of the configuration before the change, by the pool that they lead to afterwards. */
+  of(service: Service): ReadonlyMap<string | undefined, FlowHashes> {
+    return this.#services.get(serviceName(service)) ?? new Map();
   }
 
   /** Flows to every VIP of `before`, evenly over its services: the same ones every time. */
@@ -79,13 +103,12 @@ export class FlowSample {
     const sample = new FlowSample(before, after, "generated");
     const { arena, start } = sample.#reader;
     const mac = macBytes(before.machine.mac);
-    const services = expandServices(before).filter(({ port }) => port !== 0);
+    const services = expandServices(before).filter((service) => !isAddressService(service));
     const perVip = Math.min(FLOWS_PER_VIP, Math.ceil(FLOWS / Math.max(1, before.vips.length)));
     for (const ofVip of Map.groupBy(services, ({ vipIndex }) => vipIndex).values()) {
-      const templates = ofVip.map(({ address, protocol, port }) => {
-        const service = { address, port, protocol: protocol === PROTOCOL_TCP ? "tcp" : "udp" } as const;
-        return new FlowTemplate(service, mac, smallestPacket(service));
-      });
+      const templates = ofVip
+        .flatMap(destinationsOf)
+        .map((service) => new FlowTemplate(service, mac, smallestPacket(service)));
       for (let i = 0; i < perVip; i++) {
         const template = templates[i % templates.length]!;
         template.write(arena.u32, arena.u16, start, (i * STRIDE) % MAX_FLOWS, true);
@@ -94,4 +117,16 @@ export class FlowSample {
     }
     return sample;
   }
+}
+
+/** The address and port of a service, or some out of many. */
+function destinationsOf(service: Service): Destination[] {
+  const count = isWildcard(service) ? DESTINATIONS_PER_WILDCARD : 1;
+  const ports = samplePorts(service.port, count);
+  const protocol = service.protocol === PROTOCOL_TCP ? "tcp" : "udp";
+  return sampleAddresses(service.address, count).map((address, i) => ({
+    address,
+    protocol,
+    port: ports[i]!,
+  }));
 }

@@ -3,7 +3,7 @@
 
 import { type ConfigChange, diffConfigs, differs } from "../config/diff.ts";
 import type { Config, VipConfig } from "../config/schema.ts";
-import { expandServices, type Service, serviceName } from "../config/services.ts";
+import { expandServices, type Service } from "../config/services.ts";
 import { FlowSample } from "./flow-sample.ts";
 import { compareTables, Matrix, type Move } from "./matrix.ts";
 import { type PoolFate, poolFates } from "./pools.ts";
@@ -81,9 +81,8 @@ class Comparison {
   readonly #before: (pool: string) => PoolTable;
   readonly #after: (pool: string) => PoolTable;
   readonly #sample: FlowSample;
-  /** Services before by VIP, and the pools that services after lead to. */
+  /** Services before, by VIP. */
   readonly #services: Map<string, Service[]>;
-  readonly #poolOf: Map<string, string>;
 
   constructor(old: Config, next: Config, states: StateOf, statesAfter: StateOf, sample: FlowSample) {
     this.#old = old;
@@ -92,9 +91,6 @@ class Comparison {
     this.#after = (pool) => this.#tables.of(next, pool, statesAfter);
     this.#sample = sample;
     this.#services = Map.groupBy(expandServices(old), ({ vipIndex }) => old.vips[vipIndex]!.name);
-    this.#poolOf = new Map(
-      expandServices(next).map((service) => [serviceName(service), next.vips[service.vipIndex]!.pool]),
-    );
   }
 
   vip(before: VipConfig | undefined, after: VipConfig | undefined): VipPlan {
@@ -123,9 +119,8 @@ class Comparison {
   /** Sends each flow through both tables. Its service may belong to another VIP afterwards, or to none. */
   #flows(matrix: Matrix, { name }: VipConfig, table: PoolTable): { moved: number; whole: number } {
     const counts = { moved: 0, whole: 0 };
-    for (const service of this.#services.get(name) ?? []) {
-      const { before, after } = this.#sample.of(service.number);
-      const pool = this.#poolOf.get(serviceName(service));
+    const all = (this.#services.get(name) ?? []).flatMap((service) => [...this.#sample.of(service)]);
+    for (const [pool, { before, after }] of all) {
       const nextTable = pool === undefined ? undefined : this.#after(pool);
       counts.whole += before.length;
       if (before === after && nextTable && sameTable(table, nextTable)) continue;

@@ -44,7 +44,7 @@ function flow(service: Service, source: Uint8Array, sourcePort: number): Flow {
     destinationPort: Uint8Array.of(service.port >> 8, service.port & 255),
     protocol: service.protocol === "tcp" ? 6 : 17,
   };
-  return { service, source, sourcePort, key: flowKey(OFFLINE_SECRET, tuple, service.number) };
+  return { service, source, sourcePort, key: flowKey(OFFLINE_SECRET, tuple, service.number, false) };
 }
 
 /** The n-th flow of a service, any but the same for another n. */

@@ -10,6 +10,7 @@ import { OfflineEngine } from "../../src/io/offline.ts";
 import { Model } from "../model/model.ts";
 import { type Config, offlineSetup } from "../model/setup.ts";
 import { hostilePacket, type TimedPacket, traffic } from "../packets/hostile.ts";
+import { vipAddress, vipPorts } from "../packets/services.ts";
 import { runs } from "../runs.ts";
 import { compare } from "./compare.ts";
 
@@ -19,20 +20,20 @@ const pool = fc.record({
   backends: fc.array(backend, { minLength: 0, maxLength: 5 }),
 });
 const vip = fc.record({
-  address: fc.constantFrom("10.99.0.1", "10.99.0.2", "fd99::1"),
+  address: vipAddress,
   protocol: fc.constantFrom<"tcp" | "udp" | "any">("tcp", "udp", "any"),
-  ports: fc.uniqueArray(fc.integer({ min: 1, max: 65535 }), { minLength: 1, maxLength: 3 }),
+  ports: vipPorts,
   forward: fc.constantFrom<"l2" | "gre">("l2", "gre"),
   echo: fc.boolean(),
   ttl: fc.constantFrom(1, 64, 255),
   pool: fc.nat(1),
 });
 
-/** Configurations of two pools and up to four VIPs, some of them sharing an address. */
+/** Configurations of two pools and up to eight VIPs, some of them sharing an address or containing each other. */
 const config: fc.Arbitrary<Config> = fc
   .record({
     pools: fc.tuple(pool, pool),
-    vips: fc.array(vip, { minLength: 1, maxLength: 4 }),
+    vips: fc.array(vip, { minLength: 1, maxLength: 8 }),
     timeout: fc.constantFrom("1s", "5s", "60s"),
     size: fc.constantFrom(2048, 4096),
   })

@@ -25,8 +25,8 @@ const udp6: Tuple = {
 };
 
 test("flow keys of §2", () => {
-  assert.equal(flowKey(OFFLINE_SECRET, tcp4, 2), 0x19460a30af38c6f4n);
-  assert.equal(flowKey(OFFLINE_SECRET, udp6, 2), 0x9aa73561c6110ec8n);
+  assert.equal(flowKey(OFFLINE_SECRET, tcp4, 2, false), 0x19460a30af38c6f4n);
+  assert.equal(flowKey(OFFLINE_SECRET, udp6, 2, false), 0x9aa73561c6110ec8n);
 });
 
 test("lookup table hashes of §4", () => {

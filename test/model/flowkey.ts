@@ -32,13 +32,21 @@ function mix(secret: Secret, value: bigint): bigint {
   return k ^ (k >> 28n);
 }
 
-/** §2: the key of a flow in the connection table. */
-export function flowKey(secret: Secret, tuple: Tuple, service: number): bigint {
+/** §2: the key of a flow in the connection table. @param wide whether the service has more than one address or port */
+export function flowKey(secret: Secret, tuple: Tuple, service: number, wide: boolean): bigint {
   const ports = (raw(tuple.sourcePort) << 32n) | (BigInt(service) << 48n);
-  if (tuple.source.length === 4) return mix(secret, raw(tuple.source) | ports);
+  const target = wide ? destinationWord(secret, tuple) : 0n;
+  if (tuple.source.length === 4) return mix(secret, (raw(tuple.source) | ports) ^ target);
   const first = raw(tuple.source, 0, 8);
   const second = raw(tuple.source, 8, 8);
-  return mix(secret, fold(fold(secret[1], first), second) ^ ports);
+  return mix(secret, fold(fold(secret[1], first), second) ^ ports ^ target);
+}
+
+/** §2: what a wildcard's number does not say. */
+function destinationWord(secret: Secret, { destination, destinationPort }: Tuple): bigint {
+  const words =
+    destination.length === 4 ? [raw(destination), 0n] : [raw(destination, 0, 8), raw(destination, 8, 8)];
+  return [...words, raw(destinationPort)].reduce(fold, secret[2]);
 }
 
 /** §4: the 32-bit hash by which a new flow takes a slot of the lookup table. */

@@ -109,7 +109,8 @@ export class Model {
     if (parsed.service && parsed.tuple) {
       outcome.service = parsed.service.number;
       outcome.vip = parsed.service.vip.name;
-      outcome.key = flowKey(this.#setup.secret, parsed.tuple, parsed.service.number);
+      const { number, wide } = parsed.service;
+      outcome.key = flowKey(this.#setup.secret, parsed.tuple, number, wide);
     }
     if (parsed.step === "done") return { ...outcome, verdict: parsed.verdict, reason: parsed.reason };
     if (parsed.step === "echo") {

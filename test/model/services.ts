@@ -1,7 +1,8 @@
-// Services and their numbers: docs/datapath.md §1. A service is one (address, protocol, port) of a VIP.
+// Services and their numbers: docs/datapath.md §1. A service is one (address or prefix, protocol, port or ports) of a VIP.
 
-import { addressBytes, familyOf, toHex } from "./bytes.ts";
-import type { VipSetup } from "./setup.ts";
+import { familyOf } from "./bytes.ts";
+import { PrefixMap } from "./prefix-map.ts";
+import type { Ports, VipSetup } from "./setup.ts";
 
 export const ICMP = 1;
 export const TCP = 6;
@@ -11,33 +12,68 @@ export const ICMPV6 = 58;
 export interface Service {
   number: number;
   vip: VipSetup;
+  /** Whether the flow key has the destination folded in. */
+  wide: boolean;
+}
+
+interface Entry extends Service {
+  protocol: number;
+  first: number;
+  last: number;
+  /** A port, a range, every port. */
+  breadth: 0 | 1 | 2;
+}
+
+function readPorts(ports: Ports): Pick<Entry, "first" | "last" | "breadth"> {
+  if (ports === 0) return { first: 0, last: 65535, breadth: 2 };
+  if (typeof ports === "number") return { first: ports, last: ports, breadth: 0 };
+  const [first, last] = ports.split("-").map(Number) as [number, number];
+  return { first, last, breadth: 1 };
 }
 
 export class Services {
-  readonly #byAddress = new Map<string, Service>();
-  #last = 0;
+  readonly #byPrefix: PrefixMap<Entry[]>;
 
   /** Numbers from 1: per VIP its address service unless the address has one, then tcp before udp, ports in order. */
   constructor(vips: VipSetup[]) {
+    const prefixes = new Map<string, Entry[]>();
+    const wideNumbers = new Map<string, number>();
+    let last = 0;
     for (const vip of vips) {
-      const address = addressBytes(vip.address);
-      this.#add(vip, address, familyOf(vip.address) === 4 ? ICMP : ICMPV6, 0);
-      for (const protocol of ["tcp", "udp"] as const) {
-        if (!vip.protocols.includes(protocol)) continue;
-        for (const port of vip.ports) this.#add(vip, address, protocol === "tcp" ? TCP : UDP, port);
+      const { address } = vip;
+      const entries = prefixes.get(address) ?? [];
+      prefixes.set(address, entries);
+      if (entries.length === 0) {
+        const protocol = familyOf(address) === 4 ? ICMP : ICMPV6;
+        entries.push({ number: ++last, vip, wide: false, protocol, first: 0, last: 0, breadth: 0 });
+      }
+      for (const [name, protocol] of [
+        ["tcp", TCP],
+        ["udp", UDP],
+      ] as const) {
+        if (!vip.protocols.includes(name)) continue;
+        for (const port of vip.ports) {
+          const range = readPorts(port);
+          const wide = address.includes("/") || range.breadth > 0;
+          const shared = wide ? wideNumbers.get(`${address} ${name}`) : undefined;
+          const number = shared ?? ++last;
+          if (wide) wideNumbers.set(`${address} ${name}`, number);
+          entries.push({ number, vip, wide, protocol, ...range });
+        }
       }
     }
+    this.#byPrefix = new PrefixMap(prefixes);
   }
 
-  #add(vip: VipSetup, address: Uint8Array, protocol: number, port: number): void {
-    const key = `${toHex(address)}/${protocol}/${port}`;
-    if (this.#byAddress.has(key)) return;
-    this.#last++;
-    this.#byAddress.set(key, { number: this.#last, vip });
-  }
-
+  /** The longest prefix decides, then the narrowest ports. */
   find(address: Uint8Array, protocol: number, port: number): Service | undefined {
-    return this.#byAddress.get(`${toHex(address)}/${protocol}/${port}`);
+    for (const entries of this.#byPrefix.all(address)) {
+      const fitting = entries.filter(
+        (each) => each.protocol === protocol && each.first <= port && port <= each.last,
+      );
+      if (fitting.length > 0) return fitting.sort((a, b) => a.breadth - b.breadth)[0];
+    }
+    return undefined;
   }
 
   /** The address service of a destination: what ICMP and the address rule ask for. */

@@ -25,11 +25,15 @@ export interface PoolSetup {
   backends: BackendSetup[];
 }
 
+/** A port, a range `8000-8099`, or 0 for every port. */
+export type Ports = number | string;
+
 export interface VipSetup {
   name: string;
+  /** Or a prefix. */
   address: string;
   protocols: ("tcp" | "udp")[];
-  ports: number[];
+  ports: Ports[];
   pool: string;
   forward: "l2" | "gre";
   ttl: number;
@@ -82,7 +86,7 @@ export interface ConfigVip {
   name: string;
   address: string;
   protocol?: "tcp" | "udp" | "any";
-  port: number | number[];
+  port: Ports | Ports[];
   pool: string;
   forward?: "l2" | "gre";
   tunnel?: { ttl?: number };

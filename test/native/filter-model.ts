@@ -17,12 +17,27 @@ export function serviceKey(address: number[], protocol: number, port: number): U
 /** Numbers of the services, by their key in hexadecimal. */
 export type Services = Map<string, number>;
 
+/** Finds a service; `wide`: it has more than one address or port. */
+export type Find = (
+  address: number[],
+  protocol: number,
+  port: number,
+) => { number: number; wide: boolean } | undefined;
+
+/** Services of one address and port each. */
+export function exactly(services: Services): Find {
+  return (address, protocol, port) => {
+    const number = services.get(Buffer.from(serviceKey(address, protocol, port)).toString("hex"));
+    return number === undefined ? undefined : { number, wide: false };
+  };
+}
+
 export function addService(services: Services, key: Uint8Array, number: number): void {
   services.set(Buffer.from(key).toString("hex"), number);
 }
 
 /** The flow key of a packet for a VIP; null for one that is passed to the host. */
-export function flowKey(packet: Uint8Array, services: Services, secret: bigint[]): bigint | null {
+export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[]): bigint | null {
   const at = (offset: number): number => packet[offset]!;
   const at16 = (offset: number): number => at(offset) * 256 + at(offset + 1);
   if (packet.length < 14) return null;
@@ -64,12 +79,15 @@ export function flowKey(packet: Uint8Array, services: Services, secret: bigint[]
     const hasPorts = !addressRule && (protocol === TCP || protocol === UDP);
     if (!addressRule && !hasPorts && protocol !== icmp) return null;
     if (!addressRule && room < (protocol === TCP ? 20 : 8)) return null;
-    const key = serviceKey(address, hasPorts ? protocol : icmp, hasPorts ? at16(l4 + 2) : 0);
-    const service = services.get(Buffer.from(key).toString("hex"));
+    const service = findService(address, hasPorts ? protocol : icmp, hasPorts ? at16(l4 + 2) : 0);
     if (service === undefined) return null;
-    const rest = (hasPorts ? raw(l4, 2) << 32n : 0n) | (BigInt(service) << 48n);
-    if (addressBytes === 4) return mix(raw(source, 4) | rest, secret[0]!);
-    return mix(fold(fold(secret[1]!, raw(source, 8)), raw(source + 8, 8)) ^ rest, secret[0]!);
+    const rest = (hasPorts ? raw(l4, 2) << 32n : 0n) | (BigInt(service.number) << 48n);
+    const words =
+      addressBytes === 4 ? [raw(destination, 4), 0n] : [raw(destination, 8), raw(destination + 8, 8)];
+    const target = service.wide ? [...words, raw(l4 + 2, 2)].reduce(fold, secret[2]!) : 0n;
+    if (addressBytes === 4) return mix((raw(source, 4) | rest) ^ target, secret[0]!);
+    const folded = fold(fold(secret[1]!, raw(source, 8)), raw(source + 8, 8));
+    return mix(folded ^ rest ^ target, secret[0]!);
   }
 
   /** Bytes as a little-endian number. */

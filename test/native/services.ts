@@ -1,6 +1,6 @@
 // The services and the secret that the tests of the XDP program share.
 import type { XdpProgram } from "../../build/native.d.ts";
-import { addService, type Services, serviceKey } from "./filter-model.ts";
+import { addService, exactly, type Find, type Services, serviceKey } from "./filter-model.ts";
 import { ICMP, ICMPV6, TCP, UDP } from "./packets.ts";
 
 export const VIPS_V4 = [
@@ -17,7 +17,7 @@ export const PORTS = [80, 443, 53];
 export const SECRET = [0x243f6a8885a308d3n, 0x13198a2e03707344n, 0xa4093822299f31d0n, 0x082efa98ec4e6c89n];
 
 /** Gives a program the secret and, for every VIP, an address service and each port over TCP and UDP. */
-export function install(program: XdpProgram): Services {
+export function install(program: XdpProgram): Find {
   program.setSecret(new Uint8Array(BigUint64Array.from(SECRET).buffer));
   const services: Services = new Map();
   for (const address of [...VIPS_V4, ...VIPS_V6]) {
@@ -31,5 +31,5 @@ export function install(program: XdpProgram): Services {
       program.setService(key, number);
     }
   }
-  return services;
+  return exactly(services);
 }

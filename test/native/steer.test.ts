@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import type { Socket, XdpProgram } from "../../build/native.d.ts";
 import { native } from "./addon.ts";
 import { type Descriptor, FRAME_BYTES, frameNumbers, HEADROOM, TestArena, until } from "./arena.ts";
-import { flowKey, type Services, shardOf } from "./filter-model.ts";
+import { type Find, flowKey, shardOf } from "./filter-model.ts";
 import { createVeth, enterNamespace, ip, linkOf, withoutRoot } from "./namespace.ts";
 import { build, DESTINATION_MAC, TCP, UDP } from "./packets.ts";
 import { install, SECRET, VIPS_V4, VIPS_V6 } from "./services.ts";
@@ -26,7 +26,7 @@ const skip = withoutRoot || (native.hasProgram() ? false : "built without the XD
 const balancer = new TestArena();
 const sockets: Socket[][] = [];
 let program: XdpProgram;
-let services: Services;
+let services: Find;
 /** The other end: one socket per queue, that sends and gets back what is for a VIP. */
 const peer = new TestArena();
 const peers: Socket[] = [];

@@ -5,6 +5,7 @@ import { familyOf } from "../model/bytes.ts";
 import type { ModelSetup } from "../model/setup.ts";
 import type { Vlan } from "./framing.ts";
 import { type PacketBuilder, packet } from "./packet.ts";
+import { addressesOf, portsOf } from "./services.ts";
 
 /** What a packet is aimed at: a VIP's service, or something near it. */
 interface Target {
@@ -53,18 +54,33 @@ const mac = fc
   .uint8Array({ minLength: 6, maxLength: 6 })
   .map((bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":"));
 
+/** Services that most packets are for, so that flows come back. */
+const FEW = 6;
+
 /** Mostly a service of the setup, else another port, protocol or address. */
 function target(setup: ModelSetup): fc.Arbitrary<Target> {
   const services = setup.vips.flatMap(({ address, protocols, ports }) =>
-    protocols.flatMap((protocol) => ports.map((port): Target => ({ address, protocol, port }))),
+    addressesOf(address).flatMap((address) =>
+      protocols.flatMap((protocol) =>
+        ports.flatMap(portsOf).map((port): Target => ({ address, protocol, port })),
+      ),
+    ),
   );
   const near: fc.Arbitrary<Target> = fc.record({
-    address: fc.constantFrom(...setup.vips.map((vip) => vip.address), ...STRANGERS),
+    address: fc.constantFrom(...setup.vips.flatMap((vip) => addressesOf(vip.address)), ...STRANGERS),
     protocol,
-    port: fc.oneof(fc.constantFrom(0, ...setup.vips.flatMap((vip) => vip.ports)), fc.nat(65535)),
+    port: fc.oneof(
+      fc.constantFrom(0, ...setup.vips.flatMap((vip) => vip.ports.flatMap(portsOf))),
+      fc.nat(65535),
+    ),
   });
   if (services.length === 0) return near;
-  return fc.oneof({ weight: 7, arbitrary: fc.constantFrom(...services) }, { weight: 3, arbitrary: near });
+  const few = services.filter((_, i) => i % Math.ceil(services.length / FEW) === 0);
+  return fc.oneof(
+    { weight: 5, arbitrary: fc.constantFrom(...few) },
+    { weight: 2, arbitrary: fc.constantFrom(...services) },
+    { weight: 3, arbitrary: near },
+  );
 }
 
 /** A packet that obeys the RFCs, as a builder so that more can be done to it. */

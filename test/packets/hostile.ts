@@ -4,6 +4,7 @@ import fc from "fast-check";
 import type { ModelSetup } from "../model/setup.ts";
 import { validBuilder, validPacket } from "./arbitraries.ts";
 import { packet } from "./packet.ts";
+import { addressesOf, portsOf } from "./services.ts";
 
 /** Any bytes, from none to a whole frame, which is more than the engine takes. */
 function anyBytes(setup: ModelSetup): fc.Arbitrary<Uint8Array> {
@@ -67,14 +68,14 @@ function lying(setup: ModelSetup): fc.Arbitrary<Uint8Array> {
         .tuple(lies, fc.constantFrom(...v4), fc.constantFrom(...transports), fc.nat(3))
         .map(([lie, vip, above, which]) => {
           const { ihl, ttl } = lie;
-          const honest = { src: "192.0.2.1", dst: vip.address };
+          const honest = { src: "192.0.2.1", dst: addressesOf(vip.address)[0]! };
           const fields = [
             { ...honest, ihl },
             { ...honest, totalLength: lie.near },
             { ...honest, ttl },
             honest,
           ][which]!;
-          return finish(packet().ethernet().ipv4(fields), above, vip.ports[0] ?? 0, lie);
+          return finish(packet().ethernet().ipv4(fields), above, portsOf(vip.ports[0] ?? 0)[0] ?? 0, lie);
         }),
     );
   }
@@ -83,11 +84,11 @@ function lying(setup: ModelSetup): fc.Arbitrary<Uint8Array> {
       fc
         .tuple(lies, fc.constantFrom(...v6), fc.constantFrom(...transports), fc.nat(2))
         .map(([lie, vip, above, which]) => {
-          const honest = { src: "2001:db8::1", dst: vip.address };
+          const honest = { src: "2001:db8::1", dst: addressesOf(vip.address)[0]! };
           const fields = [{ ...honest, payloadLength: lie.near }, { ...honest, hopLimit: lie.ttl }, honest][
             which
           ]!;
-          return finish(packet().ethernet().ipv6(fields), above, vip.ports[0] ?? 0, lie);
+          return finish(packet().ethernet().ipv6(fields), above, portsOf(vip.ports[0] ?? 0)[0] ?? 0, lie);
         }),
     );
   }

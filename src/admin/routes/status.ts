@@ -53,9 +53,11 @@ const worker = z.strictObject({
 
 const vip = z.strictObject({
   name: z.string(),
-  address: z.string(),
+  address: z.string().describe("Or a prefix."),
   protocol: z.string(),
-  ports: z.array(z.number().int()),
+  ports: z
+    .array(z.union([z.number().int(), z.string()]))
+    .describe("Ports and ranges such as `8000-8099`; 0 is every port."),
   forward: z.string(),
   pool: z.string(),
   usable: z.boolean().describe("Whether its pool has a backend that takes new flows."),

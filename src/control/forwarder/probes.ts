@@ -1,6 +1,8 @@
 // The packets of the self-test: which one comes next. VIPs take turns, families and protocols with them, and each packet is of
 // another flow, so that in time every slot of a table and every backend is met. The order is fixed.
 
+import { portsText, samplePort } from "../../config/ports.ts";
+import { sampleAddress } from "../../config/prefix.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../config/services.ts";
 import type { Directory } from "../../dataplane/directory.ts";
 import { FlowTemplate, MAX_FLOWS, smallestPacket } from "../../io/flow-template.ts";
@@ -52,11 +54,11 @@ export class ProbeSequence {
       if (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP) continue;
       if (this.#knowledge.slots(vip.pool).length === 0) continue;
       const name = protocol === PROTOCOL_TCP ? "tcp" : "udp";
-      const service = { address, port, protocol: name } as const;
+      const service = { address: sampleAddress(address), port: samplePort(port), protocol: name } as const;
       const bytes = packetOf(service, this.#mac, flow);
       return {
         bytes,
-        what: `flow ${flow} to ${vip.name} (${address} ${name} ${port})`,
+        what: `flow ${flow} to ${vip.name} (${address} ${name} ${portsText(port)})`,
         expected: () => expectedOf(bytes, vip, this.#knowledge),
       };
     }
