@@ -14,7 +14,7 @@ import { skipReason } from "../lab/machine.ts";
 import { Traffic } from "./announced-lab.ts";
 import { ForeignArena } from "./arena.ts";
 import { type Balancer, eventually, startBalancer } from "./harness.ts";
-import { metric, statusText } from "./observed.ts";
+import { checkNothingDropped, metric, statusText, written } from "./observed.ts";
 import {
   backendOf,
   checkCounters,
@@ -134,6 +134,7 @@ suite("a reload that is rolled back", OPTIONS, () => {
     const text = await statusText(balancer);
     assert.match(text, /^ {2}LAST CHANGE REFUSED at .* \(ROLLED_BACK\):$/m);
     assert.equal(await metric(balancer, "guideway_configuration_refused"), 1);
+    await written(balancer);
     const state = join(balancer.folder, "state");
     const lines = readFileSync(join(state, "audit.jsonl"), "utf8").trimEnd().split("\n");
     const entry = JSON.parse(lines.at(-1)!) as AuditEntry;
@@ -163,6 +164,7 @@ suite("a reload that is rolled back", OPTIONS, () => {
     traffic.checkUnharmed();
     t.diagnostic(`${traffic.total.ok} requests, none failed`);
     await traffic.stop();
+    await checkNothingDropped(balancer);
     const since = await quietStatus(balancer);
     await requests(lab, 200, { urls: Object.values(VIP).map((address) => vipUrl(address)), concurrency: 4 });
     await checkCounters(balancer, since);
