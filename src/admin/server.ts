@@ -7,6 +7,7 @@
 import type { Server as SecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { endpoint } from "../config/address.ts";
+import { diffConfigs } from "../config/diff.ts";
 import { isLoopback } from "../config/listen-address.ts";
 import type { AdminConfig } from "../config/schema.ts";
 import { GuidewayError } from "../errors.ts";
@@ -19,11 +20,6 @@ import type { Operated } from "./routes.ts";
 import { bindSocket } from "./socket.ts";
 
 type TcpEntrance = Extract<Entrance, { kind: "tcp" }>;
-
-/** What makes another TCP entrance of it than the files behind it can. */
-function shapeOf({ socket, listen, tls }: AdminConfig): string {
-  return JSON.stringify({ socket, listen, tls: tls && { clients: tls.clientCa !== undefined } });
-}
 
 export class AdminServer {
   readonly #config: AdminConfig;
@@ -104,12 +100,11 @@ export class AdminServer {
    * @throws GuidewayError ADMIN_RESTART for other changes; ADMIN_FILE, ADMIN_TOKEN, ADMIN_TLS. The old ones stay then
    */
   reload(config: AdminConfig): void {
-    if (shapeOf(config) !== shapeOf(this.#config)) {
-      throw new GuidewayError(
-        "ADMIN_RESTART",
-        "admin: socket, listen, and whether there are tls and clientCa, change only with a restart",
-      );
-    }
+    const fixed = diffConfigs({ admin: this.#config }, { admin: config })
+      .filter(({ effect }) => effect === "restart")
+      .map(({ path }) => path);
+    if (fixed.length > 0)
+      throw new GuidewayError("ADMIN_RESTART", `${fixed.join(", ")}: changes only with a restart`);
     const { token, tls } = this.#readCredentials(config);
     if (tls) (this.#tcp!.server as SecureServer).setSecureContext(tls);
     this.#entrance.token = token;

@@ -35,13 +35,26 @@ const FIXED: readonly Path[] = [
   ["change", "state"],
 ];
 
+/** What is fixed by being there or not, while what it says may change: a server has TLS, and asks for certificates, or it does not. */
+const FIXED_PRESENCE: readonly Path[] = [
+  ["admin", "tls"],
+  ["admin", "tls", "clientCa"],
+];
+
+function needsRestart(path: Path, before: unknown, after: unknown): boolean {
+  const leadsTo = (fixed: Path) => fixed.every((key, depth) => path[depth] === key);
+  if (FIXED.some(leadsTo)) return true;
+  if ((before === undefined) === (after === undefined)) return false;
+  return FIXED_PRESENCE.some((fixed) => fixed.length === path.length && leadsTo(fixed));
+}
+
 /** All differences, in the order of the schema; none where the configurations mean the same. */
-export function diffConfigs(before: Config, after: Config): ConfigChange[] {
+export function diffConfigs(before: Partial<Config>, after: Partial<Config>): ConfigChange[] {
   return [...differences([], before, after)].map(([path, before, after]) => ({
     path: formatPath(path),
     before: plain(before),
     after: plain(after),
-    effect: FIXED.some((fixed) => fixed.every((key, depth) => path[depth] === key)) ? "restart" : "live",
+    effect: needsRestart(path, before, after) ? "restart" : "live",
   }));
 }
 

@@ -110,6 +110,7 @@ export class Controller {
       const targets = () => this.#targets(this.config);
       // Those that go through the data plane would fail before it works.
       this.checks.apply(targets().filter(({ localPort }) => localPort === undefined));
+      this.#refresh();
       await this.machine.start();
       const problems = await this.machine.forwarder.verify();
       if (problems.length > 0) this.#log.error({ problems }, "the forwarder fails its self-test");
@@ -263,9 +264,13 @@ export class Controller {
 
   // ── Health ────────────────────────────────────────────────────────────────────
 
-  /** Without a check, and before the first one has an answer that counts, a backend is up. */
+  /**
+   * Without a check, and before the first one has an answer that counts, a backend is up, unless it is to begin as down: also while
+   * nobody can check it, because that goes through the data plane.
+   */
   #isUp(pool: string, backend: string): boolean {
-    return this.checks.status(pool, backend)?.state !== "down";
+    const status = this.checks.status(pool, backend);
+    return (status?.state ?? this.config.pools[pool]?.health?.initial) !== "down";
   }
 
   /** Puts in force what is known of backends. What finds no room is tried again soon. */

@@ -370,12 +370,6 @@ export class Directory {
     return buildMaglev(this.pool(pool).tableSize, entries);
   }
 
-  /** Builds a pool's table and swaps it in, also if it is the same. @throws GuidewayError TABLE_HEAP; the old table stays then */
-  publishTable(pool: string): void {
-    for (const each of this.#tables.stage([this.#source(pool)], true))
-      this.#tables.publish(each, this.poolRecord(pool));
-  }
-
   /** The table that workers use. */
   table(pool: string): PublishedTable {
     return this.#tables.get(pool);

@@ -43,17 +43,17 @@ export class Tables {
   }
 
   /**
-   * Builds those tables that would differ from the published ones, or all of them.
+   * Builds those tables that would differ from the published ones.
    * @throws GuidewayError TABLE_HEAP, and none is in the heap then
    */
-  stage(sources: readonly TableSource[], all = false): StagedTable[] {
+  stage(sources: readonly TableSource[]): StagedTable[] {
     this.#publication.reclaim();
     const staged: StagedTable[] = [];
     try {
       for (const { pool, size, backends, build } of sources) {
         const signature = `${size} ${backends.map(({ id, weight }) => `${id}:${weight}`).join(" ")}`;
         const before = this.#published.get(pool);
-        if (!all && signature === before?.signature) continue;
+        if (signature === before?.signature) continue;
         // First: to build a table of ten million slots takes a second.
         if (backends.some(({ weight }) => weight > 0)) this.#publication.checkRoom(tableBytes(size));
         const startMs = performance.now();

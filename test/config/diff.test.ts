@@ -4,6 +4,7 @@ import { suite, test } from "node:test";
 import { parse, stringify } from "yaml";
 import { type ConfigChange, diffConfigs, requiresRestart } from "../../src/config/diff.ts";
 import { parseConfig } from "../../src/config/load.ts";
+import type { Config } from "../../src/config/schema.ts";
 
 const EXAMPLE = readFileSync(new URL("../../docs/example.yaml", import.meta.url), "utf8");
 const example = parseConfig(EXAMPLE, "example.yaml").config;
@@ -81,6 +82,27 @@ suite("differences of configurations", () => {
       assert.equal(requiresRestart(changes), true);
     });
   }
+
+  test("whether admin.tls and its clientCa are there needs a restart, their files do not", () => {
+    const listen = { host: "127.0.0.1", port: 9180 };
+    const tls = { certificate: "/a.pem", key: "/a.key" };
+    const effects = (before: object | undefined, after: object | undefined) => {
+      const config = (tls: object | undefined) => ({ admin: { listen, tls } }) as unknown as Partial<Config>;
+      return diffConfigs(config(before), config(after)).map(({ path, effect }) => [path, effect]);
+    };
+    assert.deepEqual(effects(undefined, tls), [["admin.tls", "restart"]]);
+    assert.deepEqual(effects(tls, undefined), [["admin.tls", "restart"]]);
+    assert.deepEqual(effects(tls, { ...tls, clientCa: "/ca.pem" }), [["admin.tls.clientCa", "restart"]]);
+    assert.deepEqual(effects({ ...tls, clientCa: "/ca.pem" }, tls), [["admin.tls.clientCa", "restart"]]);
+    const others = [
+      { ...tls, clientCa: "/ca.pem" },
+      { ...tls, certificate: "/b.pem", clientCa: "/cb.pem" },
+    ];
+    assert.deepEqual(effects(others[0], others[1]), [
+      ["admin.tls.certificate", "live"],
+      ["admin.tls.clientCa", "live"],
+    ]);
+  });
 
   test("all of it is JSON", () => {
     const changes = edited((document) => Object.assign(document.hash, { seed: 255 }));

@@ -113,6 +113,31 @@ suite("a machine that changes", { skip: skipReason(), timeout: 60_000 }, () => {
     assert.deepEqual(told().toSorted(), [`withdraw ${V4}`, `withdraw ${V6}`].toSorted());
   });
 
+  test("initial: down holds before the first packet, also for backends that are checked through the data plane", async (t) => {
+    const health = { type: "tcp", via: "tunnel", initial: "down", interval: "200ms", timeout: "200ms" };
+    const [first, second] = poolOf(lab).backends;
+    const started = await start(t, { health, backends: [first] });
+    const { balancer, client, config } = started;
+    const changes = (backend: string) =>
+      balancer.log.filter(({ msg, ...line }) => msg === "backend state" && line.backend === backend);
+    await eventually("it is up", () => changes("be1").length === 2);
+    assert.deepEqual(
+      changes("be1").map(({ state }) => state),
+      ["dead", "active"],
+    );
+    const [dead, attached] = [changes("be1")[0]!, balancer.logged("attached")!];
+    assert.ok(balancer.log.indexOf(dead) < balancer.log.indexOf(attached), "dead before packets come");
+    // One that comes later gets nothing either.
+    const pools = { web: { health, backends: [first, second] } };
+    const text = textOf({ ...started, config: { ...config, pools } as Started["config"] }, {});
+    await client.reload({ text });
+    await eventually("it is up, too", () => changes("be2").length > 0);
+    assert.deepEqual(
+      changes("be2").map(({ state }) => state),
+      ["active"],
+    );
+  });
+
   test("a machine that stops finishes its change and takes no other", async (t) => {
     const started = await start(t);
     const { balancer, client, config, told } = started;

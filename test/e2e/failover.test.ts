@@ -5,9 +5,8 @@ import { after, afterEach, before, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BackendState } from "../../src/dataplane/backend-records.ts";
 import { Lab } from "../../src/lab/lab.ts";
-import type { LoadReport } from "../../src/lab/load.ts";
 import { startNginx } from "../../src/lab/nginx.ts";
-import { type LabClient, type LabServer, startLoad, startServer, vipUrl } from "../../src/lab/traffic.ts";
+import { type LabServer, startServer, vipUrl } from "../../src/lab/traffic.ts";
 import { skipReason } from "../lab/machine.ts";
 import { type Balancer, eventually, startBalancer } from "./harness.ts";
 import { ownerOf, SEED } from "./ownership.ts";
@@ -21,6 +20,7 @@ import {
   requests,
   VIP,
 } from "./setup.ts";
+import { type HeldLoad, holdLoad } from "./traffic.ts";
 
 const OPTIONS = { skip: skipReason("nginx"), timeout: 120_000 };
 const URLS = [vipUrl(VIP.v4), vipUrl(VIP.v6)];
@@ -42,8 +42,7 @@ const CLOCK_MS = 5;
 suite("backends that die", OPTIONS, () => {
   let lab: Lab;
   let balancer: Balancer;
-  let load: LabClient | undefined;
-  let open = 0;
+  let load: HeldLoad | undefined;
   const servers: Record<string, LabServer> = {};
   const isNginx = (name: string) => name === "be4";
 
@@ -75,22 +74,8 @@ suite("backends that die", OPTIONS, () => {
 
   const status = async (name: string) => backendOf(await balancer.status(), name);
 
-  /** Short connections, and long-lived ones of which there are so many; returns when these are open. */
-  async function underLoad(longLived = LONG_LIVED): Promise<LabClient> {
-    open = 0;
-    load = startLoad(lab, {
-      urls: URLS,
-      concurrency: 4,
-      rate: 200,
-      longLived,
-      longLivedIntervalMs: 25,
-      timeoutMs: TIMEOUT_MS,
-      intervalMs: 50,
-      onReport: ({ longLived }: LoadReport) => {
-        open = longLived.open;
-      },
-    });
-    await eventually("the long-lived connections are open", () => open === longLived);
+  async function underLoad(longLived = LONG_LIVED): Promise<HeldLoad> {
+    load = await holdLoad(lab, { longLived, timeoutMs: TIMEOUT_MS });
     return load;
   }
 
@@ -162,7 +147,7 @@ suite("backends that die", OPTIONS, () => {
       await kill(name);
       const foundAt = await whenState(name, "dead", killedAt);
       await checkServedBy(ALL.filter((each) => each !== name));
-      await eventually("the long-lived connections are open again", () => open === LONG_LIVED);
+      await eventually("the long-lived connections are open again", () => running.open === LONG_LIVED);
 
       // Until then a request that it has may still be answered, on a connection that goes elsewhere by now.
       await sleep(foundAt + TIMEOUT_MS - Date.now());

@@ -9,7 +9,7 @@ import type { AuditEntry } from "../../src/control/history.ts";
 import type { TableStatus } from "../../src/control/status.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import type { Failure, LoadReport } from "../../src/lab/load.ts";
-import { type LabClient, startLoad, startServers, vipUrl } from "../../src/lab/traffic.ts";
+import { startServers, vipUrl } from "../../src/lab/traffic.ts";
 import { random } from "../dataplane/random.ts";
 import { skipReason } from "../lab/machine.ts";
 import { runs } from "../runs.ts";
@@ -34,6 +34,7 @@ import {
   requests,
   VIP,
 } from "./setup.ts";
+import { ASK_MS, type HeldLoad, holdLoad } from "./traffic.ts";
 
 const { reloads } = runs.reload;
 const OPTIONS = { skip: skipReason(), timeout: 60_000 + reloads * 2000 };
@@ -41,7 +42,6 @@ const URLS = [vipUrl(VIP.v4), vipUrl(VIP.v6)];
 const UNTOUCHED = ["be1", "be2"];
 const TOUCHED = ["be3", "be4", "be5"];
 const LONG_LIVED = 40;
-const ASK_MS = 25;
 /** Openings in a test, of thousands, that may look lost; 30 ms without service cost some six each time. */
 const LATE = 2;
 /** How long a connection to a backend that left may go unused, on a busy machine. */
@@ -58,8 +58,7 @@ interface Step {
 suite("reloads under load", OPTIONS, () => {
   let lab: Lab;
   let balancer: Balancer;
-  let load: LabClient | undefined;
-  let open = 0;
+  let load: HeldLoad | undefined;
   let lost = 0;
   let reloader: Reloader;
 
@@ -83,21 +82,8 @@ suite("reloads under load", OPTIONS, () => {
     await lab?.down();
   });
 
-  async function underLoad(longLived = LONG_LIVED): Promise<LabClient> {
-    open = 0;
-    load = startLoad(lab, {
-      urls: URLS,
-      concurrency: 4,
-      rate: 200,
-      longLived,
-      longLivedIntervalMs: ASK_MS,
-      timeoutMs: 3000,
-      intervalMs: 50,
-      onReport: ({ longLived }: LoadReport) => {
-        open = longLived.open;
-      },
-    });
-    await eventually("the long-lived connections are open", () => open === longLived);
+  async function underLoad(longLived = LONG_LIVED): Promise<HeldLoad> {
+    load = await holdLoad(lab, { longLived, timeoutMs: 3000 });
     return load;
   }
 

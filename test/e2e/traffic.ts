@@ -11,6 +11,49 @@ import { VIP } from "./setup.ts";
 const REPORT_MS = 100;
 const CLEAN_REPORTS = 5;
 
+/** Between two requests on a long-lived connection. */
+export const ASK_MS = 25;
+
+/** Short connections, and long-lived ones. */
+export interface HeldLoad extends LabClient {
+  /** Long-lived connections that are open now. */
+  readonly open: number;
+}
+
+/** Starts both for all VIPs; returns when the long-lived connections are open. */
+export async function holdLoad(
+  lab: Lab,
+  options: { longLived: number; timeoutMs: number },
+): Promise<HeldLoad> {
+  let open = 0;
+  const { pid, summary, stop } = startLoad(lab, {
+    urls: Object.values(VIP).map((address) => vipUrl(address)),
+    concurrency: 4,
+    rate: 200,
+    longLivedIntervalMs: ASK_MS,
+    intervalMs: 50,
+    onReport: ({ longLived }: LoadReport) => {
+      open = longLived.open;
+    },
+    ...options,
+  });
+  try {
+    await eventually("the long-lived connections are open", () => open === options.longLived);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    pid,
+    summary,
+    stop,
+    get open() {
+      return open;
+    },
+  };
+}
+
+/** Requests of real clients without a break, and how they fare. */
 export class Traffic {
   readonly #client: LabClient;
   /** Intervals in a row without a failure. */
@@ -24,7 +67,7 @@ export class Traffic {
       concurrency: 4,
       rate: 200,
       longLived: 8,
-      longLivedIntervalMs: 25,
+      longLivedIntervalMs: ASK_MS,
       timeoutMs: 1000,
       intervalMs: REPORT_MS,
       onReport: (report) => this.#add(report),

@@ -17,6 +17,7 @@ import { runs } from "../runs.ts";
 import { type Flow, flowsAt, homeOf, neighbourOf, nthFlow, packetOf, type Service } from "./collisions.ts";
 import { compare } from "./compare.ts";
 import { activeFlows, countedEntries, entries } from "./entries.ts";
+import { republish } from "./republish.ts";
 
 const FLAGS = ["S", "S", "S", "A", "A", "PA", "FA", "R", "SA", ""];
 const STATES: BackendState[] = ["active", "active", "draining", "dead", "dead"];
@@ -66,7 +67,7 @@ class Several {
   }
 
   publishTable(): void {
-    for (const { engine } of this.engines) engine.directory.publishTable("web");
+    for (const { engine } of this.engines) republish(engine.directory, "web");
   }
 
   setNextHop(id: number, resolved: boolean): void {

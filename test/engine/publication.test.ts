@@ -8,6 +8,7 @@ import { Worker } from "node:worker_threads";
 import * as L from "../../assembly/layout.ts";
 import { runs } from "../runs.ts";
 import { nthFlow, packetOf } from "./collisions.ts";
+import { republish } from "./republish.ts";
 import { Rig } from "./rig.ts";
 
 /** Backends take turns as the only one in the table: the id of a generation comes again after so many. */
@@ -38,7 +39,10 @@ class Publisher {
     this.rig = new Rig(
       {
         conntrack: { flows: 1 },
-        pools: { a: { tableSize: SIZES.a, backends }, b: { tableSize: SIZES.b, backends: [] } },
+        pools: {
+          a: { tableSize: SIZES.a, backends },
+          b: { tableSize: SIZES.b, backends: [{ name: "other", address: "10.0.9.9" }] },
+        },
         vips: [{ name: "web", address: SERVICE.address, port: SERVICE.port, pool: "a" }],
       },
       { workers: WORKERS },
@@ -56,7 +60,7 @@ class Publisher {
     };
     arena.f64[L.HEADER_CLOCK / 8] = 16;
     // Both pools have tables of their full sizes from here on.
-    for (const pool of Object.keys(SIZES)) directory.publishTable(pool);
+    for (const pool of Object.keys(SIZES)) republish(directory, pool);
     this.freed = 0;
   }
 
@@ -64,8 +68,8 @@ class Publisher {
   publish(): void {
     const { directory, publication } = this.rig.engine;
     this.generation++;
-    directory.publishTable("a");
-    if (this.generation % 3 === 0) directory.publishTable("b");
+    republish(directory, "a");
+    if (this.generation % 3 === 0) republish(directory, "b");
     this.mostRetired = Math.max(this.mostRetired, publication.retired);
   }
 }
@@ -228,9 +232,9 @@ suite("publication", () => {
       { eval: true, workerData: [arena.memory, epochAt, L.WORKER_OFFLINE] },
     );
     await once(held, "message");
-    while (heap.hasRoom(L.TABLE_SLOTS + 2 * SIZES.b)) directory.publishTable("b");
+    while (heap.hasRoom(L.TABLE_SLOTS + 2 * SIZES.b)) republish(directory, "b");
     assert.ok(publication.retired > 100);
-    for (let n = 0; n < 1000; n++) directory.publishTable("b");
+    for (let n = 0; n < 1000; n++) republish(directory, "b");
     assert.equal(publication.reclaim(), 0);
     await once(held, "exit");
   });
@@ -239,7 +243,7 @@ suite("publication", () => {
     const { rig } = new Publisher();
     const { arena, heap, directory } = rig.engine;
     rig.run(0);
-    while (heap.hasRoom(L.TABLE_SLOTS + 2 * SIZES.a)) directory.publishTable("a");
+    while (heap.hasRoom(L.TABLE_SLOTS + 2 * SIZES.a)) republish(directory, "a");
     const cell = arena.word(directory.poolRecord("a") + L.POOL_TABLE);
     const record = directory.backendRecord(7);
     assert.throws(() => directory.setBackendState(7, "dead"), { code: "TABLE_HEAP" });
