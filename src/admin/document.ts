@@ -11,6 +11,7 @@ interface Schema {
   required?: string[];
   items?: Schema;
   additionalProperties?: Schema | boolean;
+  anyOf?: Schema[];
 }
 
 interface Content {
@@ -105,10 +106,12 @@ function section(method: string, path: string, operation: Operation): string {
 
 type Row = [name: string, type: string, description: string];
 
-function typeOf({ type, enum: choices, items, additionalProperties }: Schema): string {
+function typeOf({ type, enum: choices, items, additionalProperties, anyOf }: Schema): string {
   if (choices) return choices.map((each) => `\`${each}\``).join(", ");
+  if (items?.anyOf) return `list, each ${typeOf(items)}`;
   if (items) return items.properties ? "list" : `list of ${typeOf(items)}s`;
   if (typeof additionalProperties === "object") return `map of ${typeOf(additionalProperties)}s`;
+  if (anyOf) return anyOf.map(typeOf).join(" or ");
   return type ?? "any";
 }
 

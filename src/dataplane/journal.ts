@@ -73,7 +73,7 @@ export class JournalReader {
       verdict: verdictOf(reason),
       reason: reasonName(reason),
       service: u16[(at + L.PACKET_SERVICE) / 2]!,
-      destinationPort: (u8[at + L.PACKET_PORTS + 2]! << 8) | u8[at + L.PACKET_PORTS + 3]!,
+      destinationPort: key === 0n ? 0 : (u8[at + L.PACKET_PORTS + 2]! << 8) | u8[at + L.PACKET_PORTS + 3]!,
       vip: vipAt === 0 ? undefined : u32[(vipAt + L.VIP_INDEX) / 4],
       backend: u16[(at + L.PACKET_BACKEND) / 2]!,
       tracked,

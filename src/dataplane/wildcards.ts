@@ -2,7 +2,7 @@
 // is asked next. assembly/wildcards.ts says how they are looked up.
 
 import { breadth, portRange } from "../config/ports.ts";
-import { addressBits, maskedBytes, type Prefix, parsePrefix } from "../config/prefix.ts";
+import { maskedBytes, type Prefix, parsePrefix } from "../config/prefix.ts";
 import {
   isAddressService,
   isWildcard,
@@ -122,9 +122,4 @@ export function portBlocks({ first, last }: Pick<Range, "first" | "last">): Port
     from += size;
   }
   return blocks;
-}
-
-/** Whether a prefix is one address. */
-export function isOneAddress({ family, length }: Prefix): boolean {
-  return length === addressBits(family);
 }

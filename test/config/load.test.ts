@@ -268,7 +268,7 @@ suite("limits", () => {
     assert.deepEqual(problems(config(533)), []);
     assert.deepEqual(problems(config(534)), [
       "c.yaml:4:42: vips[1].port: there are more than 65535 services from here on, expected at most 65535: " +
-        "one for each address, and one for each port and protocol of each VIP",
+        "one for each address, and one for each port or range and protocol of each VIP",
     ]);
   });
 
