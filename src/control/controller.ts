@@ -21,7 +21,7 @@ import { healthTargets } from "../health/targets.ts";
 import type { Logger } from "../log.ts";
 import { AnnouncedVips } from "./announced-vips.ts";
 import { Availability } from "./availability.ts";
-import { Changes, type Document, type Reloaded } from "./changes.ts";
+import { Changes, type ConfigurationStatus, type Document, type Reloaded } from "./changes.ts";
 import { History, type Origin } from "./history.ts";
 import { Machine } from "./machine.ts";
 import { newcomer, transition } from "./transition.ts";

@@ -9,10 +9,10 @@ import type { AuditEntry } from "../../src/control/history.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { startServers } from "../../src/lab/traffic.ts";
 import { skipReason } from "../lab/machine.ts";
-import { Traffic } from "./announced-lab.ts";
 import { type Balancer, type BalancerOptions, eventually, newFolder, startBalancer } from "./harness.ts";
 import { checkNothingDropped, metric, statusText, written } from "./observed.ts";
 import { checkCounters, checkFrames, configOf, e2ePrefix, poolOf } from "./setup.ts";
+import { Traffic } from "./traffic.ts";
 
 const OPTIONS = { skip: skipReason(), timeout: 120_000 };
 /** What could not be written is tried again every five seconds. */

@@ -16,10 +16,10 @@ import type { AuditEntry } from "../../src/control/history.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { startServers } from "../../src/lab/traffic.ts";
 import { skipReason } from "../lab/machine.ts";
-import { Traffic } from "./announced-lab.ts";
 import { type Balancer, eventually, newFolder, startBalancer } from "./harness.ts";
 import { checkNothingDropped, metric, statusText, written } from "./observed.ts";
 import { checkCounters, checkFrames, configOf, e2ePrefix, poolOf } from "./setup.ts";
+import { Traffic } from "./traffic.ts";
 
 const OPTIONS = { skip: skipReason(), timeout: 120_000 };
 /** What a tmpfs allocates at once: entries fill the rest of a page, and the one that crosses its end does not fit. */

@@ -8,10 +8,11 @@ import { stringify } from "yaml";
 import type { LabSpeaker } from "../../src/lab/bgp.ts";
 import { startServers } from "../../src/lab/traffic.ts";
 import { bgpSkipReason } from "../lab/bgp.ts";
-import { AnnouncedLab, CHANGE_MS, PREFIXES, SESSION_MS, Traffic } from "./announced-lab.ts";
+import { AnnouncedLab, CHANGE_MS, PREFIXES, SESSION_MS } from "./announced-lab.ts";
 import { type Balancer, eventually, startBalancer } from "./harness.ts";
 import { metric, statusText } from "./observed.ts";
 import { checkCounters, checkFrames, configOf, poolOf } from "./setup.ts";
+import { Traffic } from "./traffic.ts";
 
 /** Of the VIPs, by hand. */
 const STATIC = ["10.99.0.0/24", "fd99::/64"];

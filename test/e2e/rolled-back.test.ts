@@ -11,7 +11,6 @@ import type { AuditEntry } from "../../src/control/history.ts";
 import { Lab } from "../../src/lab/lab.ts";
 import { startServers, vipUrl } from "../../src/lab/traffic.ts";
 import { skipReason } from "../lab/machine.ts";
-import { Traffic } from "./announced-lab.ts";
 import { ForeignArena } from "./arena.ts";
 import { type Balancer, eventually, startBalancer } from "./harness.ts";
 import { checkNothingDropped, metric, statusText, written } from "./observed.ts";
@@ -26,6 +25,7 @@ import {
   requests,
   VIP,
 } from "./setup.ts";
+import { Traffic } from "./traffic.ts";
 import { stopWorker } from "./worker-thread.ts";
 
 const OPTIONS = { skip: skipReason(), timeout: 120_000 };
