@@ -23,7 +23,7 @@ const LAYERS = [
 const INDEPENDENT: Record<string, string[]> = {
   "src/commands": ["connection", "operated-backend", "status-text"],
   "src/admin/metrics": ["metric"],
-  "src/io": ["flow-template", "memory-queue", "pcap", "shuffle"],
+  "src/io": ["flow-template", "memory-queue", "pcap", "shuffle", "wildcard-steering"],
   "src/health/checks": ["connection", "datagram", "response"],
 };
 
