@@ -21,6 +21,7 @@
 //              ├─ journals     one ring per worker, optional    writer: its worker
 //              ├─ rings        the kernel's and our own         writer: the two ends of each
 //              ├─ tables       the table heap                   writer: controller
+//              ├─ shards       one line each                    writer: each shard's owner
 //              ├─ conntrack    256 shards of 64-byte lines      writer: each shard's owner
 //              └─ frames       packet buffers, the UMEM         writer: whoever holds the frame
 
@@ -84,6 +85,12 @@ export const HEADER_FRAME_BYTES: u32 = HEADER + 72;
 /** Packets that one pass takes at most, up to BATCH. */
 export const HEADER_BATCH: u32 = HEADER + 76;
 export const HEADER_PROBES: u32 = HEADER + 80;
+/** New flows a second that the connection table takes; 0 for any number. */
+export const HEADER_NEW_FLOWS: u32 = HEADER + 108;
+/** Address of the shards' records. */
+export const HEADER_SHARD_RECORDS: u32 = HEADER + 112;
+/** Offset of the VIPs' reasons in each worker's counters. */
+export const HEADER_VIP_REASONS: u32 = HEADER + 116;
 /** Four 64-bit words keying the connection table; private to this machine. */
 export const HEADER_SECRET: u32 = HEADER + 128;
 /** One 64-bit word keying the lookup tables' flow hash; the same on every machine of the fleet. */
@@ -448,6 +455,14 @@ export const TRACK_EVICTED: u32 = 5;
 /** Its backend was dead or its connection over, and its entry was replaced. */
 export const TRACK_REPLACED: u32 = 6;
 
+// ── Shards: what is kept of each beside its lines ─────────────────────────────────────────────────
+
+export const SHARD_BYTES: u32 = LINE;
+/** Flows entered of late, in units that leak away: assembly/admission.ts. 64 bits. */
+export const SHARD_ENTERED: u32 = 0;
+/** Clock at the last of them, milliseconds, 64 bits. */
+export const SHARD_ENTERED_AT: u32 = 8;
+
 // ── Counters: one block per worker, all 64 bits wide ─────────────────────────────────────────────
 
 /** One counter per REASON_*. */
@@ -476,6 +491,9 @@ export const COUNTER_VIP_BYTES: u32 = 16;
 export const COUNTER_BACKENDS: u32 = COUNTER_VIPS + MAX_VIPS * COUNTER_VIP_BYTES;
 /** Per backend id: packets, bytes, new flows, and the change in active flows (signed). */
 export const COUNTER_BACKEND_BYTES: u32 = 32;
+// Behind the backends, from HEADER_VIP_REASONS on:
+/** Per VIP: one counter per REASON_*. Hits are not counted here: COUNTER_VIPS has them. */
+export const COUNTER_VIP_REASONS_BYTES: u32 = REASONS * 8;
 
 // ── Journal: a ring of packet records per worker ─────────────────────────────────────────────────
 

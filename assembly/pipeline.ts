@@ -6,10 +6,11 @@
 //   2 touch every conntrack line           6 rewrite, then send or free (ports.ts)
 //   3 match; list the misses
 
+import { mayEnter } from "./admission";
 import { followEntry, insert, isExpired, isLive, matchAway, matchHome, neighbour } from "./conntrack";
 import { replyEcho } from "./forward/echo";
 import { forwardRun } from "./forward/forward";
-import { block, self } from "./instance";
+import { block, newFlows, self } from "./instance";
 import {
   PACKET_BYTES,
   PACKET_LINE,
@@ -29,8 +30,10 @@ import {
   REASON_NEW,
   REASON_NO_BACKEND,
   REASON_NONE,
+  REASON_TABLE,
 } from "./reasons";
 import { Packet } from "./records";
+import { refuseSource } from "./sources";
 import { choose } from "./tables";
 
 /** What was read in order to have it in the cache: exported, so that the compiler keeps the reads. */
@@ -162,6 +165,7 @@ function enter(first: usize, end: usize): void {
     if (follow(packet, home, TRACK_HIT)) continue;
     const away = matchAway(line, packet.key);
     if (follow(packet, away, TRACK_HIT_AWAY)) continue;
+    if (refuseSource(packet)) continue;
     if (packet.hash == 0) choose(packet);
     const backend: u32 = packet.backend;
     if (backend == 0) {
@@ -169,6 +173,10 @@ function enter(first: usize, end: usize): void {
       continue;
     }
     const orphan = orphanOf(home, away);
+    if (orphan == 0 && newFlows != 0 && !mayEnter(packet.key)) {
+      packet.reason = <u8>REASON_TABLE;
+      continue;
+    }
     packet.track = <u8>insert(line, packet.key, orphan, backend, packet.protocol, packet.tcpFlags);
     packet.reason = <u8>REASON_NEW;
   }

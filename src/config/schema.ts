@@ -67,6 +67,9 @@ const workers = section({
   batch: integer(1, BATCH).prefault(BATCH).describe("Most packets that a worker takes at once."),
 });
 
+/** More than any machine sees; the product with milliseconds stays in 64 bits. */
+const MAX_NEW_FLOWS = 100_000_000;
+
 const timeouts = section({
   new: timeout().prefault("60s").describe("A TCP flow that has only been opened."),
   established: timeout().prefault("15m").describe("A TCP flow that was acknowledged."),
@@ -81,6 +84,13 @@ const conntrack = section({
       "Flows that the connection table has room for. Its size is a power of two, so there may be room for more.",
     ),
   timeouts: timeouts.prefault({}).describe("How long a flow is remembered after its last packet, by state."),
+  newFlowsPerSecond: integer(0, MAX_NEW_FLOWS)
+    .prefault(0)
+    .describe(
+      "New flows a second that the connection table takes, a 256th of them in each 256th of the flow space. The packets of " +
+        "those above it go to the backend of their slot nevertheless, every packet anew (`table`), so a flood cannot evict " +
+        "what is there. 0 is no limit.",
+    ),
 });
 
 const hash = section({

@@ -70,7 +70,7 @@ export class Directory {
   };
   readonly #pools: Numbers;
   readonly #ids: Numbers;
-  readonly #vips = new Numbers("VIPs", 0, L.MAX_VIPS);
+  readonly #vips: Numbers;
   readonly #services = new Numbers("services", 1, L.MAX_SERVICES + 1);
 
   constructor(arena: Arena, publication: Publication, exports: DataplaneExports, statistics: Statistics) {
@@ -82,6 +82,7 @@ export class Directory {
     this.#tables = new Tables(arena, publication, this.published);
     this.records = new BackendRecords(arena);
     this.#pools = new Numbers("pools", 0, arena.plan.poolCapacity);
+    this.#vips = new Numbers("VIPs", 0, arena.plan.vipCapacity);
     this.#ids = new Numbers("backends", 1, arena.plan.backendCapacity);
   }
 

@@ -35,6 +35,7 @@ suite("parseConfig", () => {
       conntrack: {
         flows: 1_048_576,
         timeouts: { new: 60_000, established: 900_000, closing: 30_000, udp: 30_000 },
+        newFlowsPerSecond: 0,
       },
       hash: { seed: 0x5ca1ab1en },
       pools: {
@@ -78,7 +79,7 @@ machine: { name: lb-1, address: 10.0.0.11, address6: "FD00::11", mac: "02-BB-00-
 interfaces: [eth0, eth1]
 frames: { size: 4096, count: 8192 }
 workers: { count: 2, cpus: [2, 3], batch: 32 }
-conntrack: { flows: 1000, timeouts: { new: 1s, established: 1h, closing: 1500ms, udp: 2m } }
+conntrack: { flows: 1000, timeouts: { new: 1s, established: 1h, closing: 1500ms, udp: 2m }, newFlowsPerSecond: 500 }
 hash: { seed: 18446744073709551615 }
 pools:
   web:
@@ -114,6 +115,7 @@ admin: { socket: ./admin.sock }
     assert.deepEqual(config.conntrack, {
       flows: 1000,
       timeouts: { new: 1000, established: 3_600_000, closing: 1500, udp: 120_000 },
+      newFlowsPerSecond: 500,
     });
     assert.equal(config.hash.seed, 0xffff_ffff_ffff_ffffn);
     assert.deepEqual(config.pools.web, {

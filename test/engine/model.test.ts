@@ -36,14 +36,19 @@ const config: fc.Arbitrary<Config> = fc
     vips: fc.array(vip, { minLength: 1, maxLength: 8 }),
     timeout: fc.constantFrom("1s", "5s", "60s"),
     size: fc.constantFrom(2048, 4096),
+    newFlowsPerSecond: fc.constantFrom(0, 0, 1, 20),
   })
-  .map(({ pools, vips, timeout, size }) => {
+  .map(({ pools, vips, timeout, size, newFlowsPerSecond }) => {
     let host = 20;
     const used = new Set<string>();
     return {
       machine: { address: "10.0.0.11", address6: "fd00::11" },
       frames: { size },
-      conntrack: { flows: 1000, timeouts: { new: timeout, established: "20s", closing: "2s", udp: "3s" } },
+      conntrack: {
+        flows: 1000,
+        newFlowsPerSecond,
+        timeouts: { new: timeout, established: "20s", closing: "2s", udp: "3s" },
+      },
       pools: Object.fromEntries(
         pools.map(({ tableSize, backends }, i) => [
           `pool${i}`,
@@ -100,7 +105,18 @@ suite("engine and model agree", () => {
       { numRuns: cases, seed: runs.seed, endOnFailure: true },
     );
     console.log(`# ${compared} packets compared:`, Object.fromEntries(seen));
-    for (const reason of ["hit", "new", "echo", "not-vip", "truncated", "no-backend", "too-big"]) {
+    for (const reason of [
+      "hit",
+      "new",
+      "table",
+      "echo",
+      "not-vip",
+      "truncated",
+      "no-backend",
+      "too-big",
+      "spoofed-source",
+      "land",
+    ]) {
       assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
     }
   });

@@ -2,6 +2,7 @@
 // that shares no code with the engine. Where the two differ, one of them or the document is wrong.
 
 import { TRACK_HIT, TRACK_HIT_AWAY, TRACK_NONE } from "../../assembly/layout.ts";
+import { Admission } from "./admission.ts";
 import { familyOf } from "./bytes.ts";
 import { Conntrack, type Track } from "./conntrack.ts";
 import { flowKey, slotOf, tableHash } from "./flowkey.ts";
@@ -10,6 +11,7 @@ import { type Parsed, parse } from "./parse.ts";
 import { echoReply, encapsulate, withMacs } from "./rewrite.ts";
 import { Services } from "./services.ts";
 import type { BackendSetup, BackendState, ModelSetup } from "./setup.ts";
+import { Sources } from "./sources.ts";
 
 export interface Outcome {
   verdict: "forward" | "reply" | "pass" | "drop";
@@ -40,6 +42,8 @@ export class Model {
   readonly #setup: ModelSetup;
   readonly #services: Services;
   readonly #conntrack: Conntrack;
+  readonly #sources: Sources;
+  readonly #admission: Admission;
   readonly #backends = new Map<number, BackendSetup>();
   /** Backend ids in slot order, by pool. */
   readonly #tables = new Map<string, number[]>();
@@ -47,6 +51,8 @@ export class Model {
   constructor(setup: ModelSetup) {
     this.#setup = setup;
     this.#services = new Services(setup.vips);
+    this.#sources = new Sources(setup);
+    this.#admission = new Admission(setup.newFlowsPerSecond);
     const eager = setup.sweep === "eager";
     const { shardLines, timeoutsMs } = setup;
     this.#conntrack = new Conntrack({ shardLines, timeoutsMs, eager }, (id) => {
@@ -114,6 +120,8 @@ export class Model {
     }
     if (parsed.step === "done") return { ...outcome, verdict: parsed.verdict, reason: parsed.reason };
     if (parsed.step === "echo") {
+      const refused = this.#sources.refusal(parsed.ip.source, parsed.ip.destination);
+      if (refused) return { ...outcome, verdict: "drop", reason: refused };
       return { ...outcome, verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
     }
     return { ...outcome, ...this.#forward(packet, parsed, outcome.key) };
@@ -133,6 +141,8 @@ export class Model {
   probe(packet: Uint8Array, ports: ReadonlyMap<number, number>): Pick<Outcome, "verdict" | "reason" | "out"> {
     const parsed = parse(packet, this.#services);
     if (parsed.step === "done") return { verdict: parsed.verdict, reason: parsed.reason };
+    const refused = this.#sources.refusal(parsed.ip.source, parsed.ip.destination);
+    if (parsed.step === "echo" && refused) return { verdict: "drop", reason: refused };
     if (parsed.step === "echo")
       return { verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
     const backend = ports.get((parsed.tuple.sourcePort[0]! << 8) | parsed.tuple.sourcePort[1]!);
@@ -148,14 +158,26 @@ export class Model {
   #forward(packet: Uint8Array, flow: Flow, key: bigint): Partial<Outcome> {
     const found = this.#conntrack.hit(key, flow.tcpFlags);
     if (found) return this.#send(packet, flow, found, {});
+    const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
+    if (refused) return { verdict: "drop", reason: refused };
     const table = this.table(flow.service.vip.pool);
     if (table.length === 0) return { verdict: "drop", reason: "no-backend" };
     const slot = slotOf(tableHash(this.#setup.seed, flow.tuple), table.length);
-    return this.#send(packet, flow, this.#conntrack.insert(key, table[slot]!, flow.tcpFlags), { slot });
+    const backend = table[slot]!;
+    if (!this.#conntrack.isKnown(key) && !this.#admission.enter(key, this.#conntrack.clockMs)) {
+      return this.#send(packet, flow, { backend, track: TRACK_NONE }, { slot }, "table");
+    }
+    return this.#send(packet, flow, this.#conntrack.insert(key, backend, flow.tcpFlags), { slot });
   }
 
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
-  #send(packet: Uint8Array, flow: Flow, track: Track, chosen: { slot?: number }): Partial<Outcome> {
+  #send(
+    packet: Uint8Array,
+    flow: Flow,
+    track: Track,
+    chosen: { slot?: number },
+    reason = "new",
+  ): Partial<Outcome> {
     const backend = this.#backends.get(track.backend)!;
     const tracked = track.track === TRACK_HIT || track.track === TRACK_HIT_AWAY;
     const known = { ...chosen, backend: backend.name, tracked, track: track.track };
@@ -172,6 +194,6 @@ export class Model {
     }
     if (!body) return { ...known, verdict: "drop", reason: "too-big" };
     const out = withMacs(body, backend.mac, egress.mac);
-    return { ...known, verdict: "forward", reason: tracked ? "hit" : "new", out };
+    return { ...known, verdict: "forward", reason: tracked ? "hit" : reason, out };
   }
 }

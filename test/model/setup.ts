@@ -52,6 +52,8 @@ export interface ModelSetup {
   seed: bigint;
   shardLines: number;
   timeoutsMs: Timeouts;
+  /** 0 for no limit. */
+  newFlowsPerSecond: number;
   machine: { mac: string; address?: string; address6?: string };
   interfaces: { mac: string; mtu: number }[];
   frameBytes: number;
@@ -68,7 +70,11 @@ export interface ModelSetup {
 export interface Config {
   machine?: { mac?: string; address?: string; address6?: string };
   frames?: { size?: number };
-  conntrack?: { flows?: number; timeouts?: { [state in keyof Timeouts]?: string } };
+  conntrack?: {
+    flows?: number;
+    newFlowsPerSecond?: number;
+    timeouts?: { [state in keyof Timeouts]?: string };
+  };
   hash?: { seed?: number | bigint };
   pools: Record<string, { tableSize?: number; backends?: ConfigBackend[] }>;
   vips: ConfigVip[];
@@ -130,6 +136,7 @@ export function offlineSetup(config: Config): ModelSetup {
       closing: durationMs(timeouts.closing ?? "30s"),
       udp: durationMs(timeouts.udp ?? "30s"),
     },
+    newFlowsPerSecond: config.conntrack?.newFlowsPerSecond ?? 0,
     machine: { ...config.machine, mac },
     interfaces: [{ mac, mtu: 1500 }],
     frameBytes: config.frames?.size ?? 2048,
