@@ -6,6 +6,7 @@ export { lean } from "./frames";
 export { foldDestination, slotHash } from "./hash";
 export * from "./layout";
 export { touched } from "./pipeline";
+export { askVips } from "./policies";
 export { abandon, pending } from "./ports";
 export { findPrefix } from "./prefix-map";
 export { classifyProbes } from "./probe";

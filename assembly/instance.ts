@@ -19,6 +19,7 @@ import {
   HEADER_PROBES,
   HEADER_QUEUE_COUNT,
   HEADER_QUEUES,
+  HEADER_RATES,
   HEADER_SECRET,
   HEADER_SEED,
   HEADER_SHARD_LINES,
@@ -64,6 +65,8 @@ export let queues: usize = 0;
 export let conntrack: usize = 0;
 export let shardLines: u32 = 0;
 let shardRecords: usize = 0;
+/** Buckets of source prefixes. */
+export let rates: usize = 0;
 /** New flows a second that the connection table takes; 0 for any number. */
 export let newFlows: u32 = 0;
 export let frames: usize = 0;
@@ -97,6 +100,7 @@ export function attach(worker: u32): u32 {
   queues = load<u32>(HEADER_QUEUES);
   conntrack = load<u32>(HEADER_CONNTRACK);
   shardLines = load<u32>(HEADER_SHARD_LINES);
+  rates = load<u32>(HEADER_RATES);
   shardRecords = load<u32>(HEADER_SHARD_RECORDS);
   newFlows = load<u32>(HEADER_NEW_FLOWS);
   frames = load<u32>(HEADER_FRAMES);

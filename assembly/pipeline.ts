@@ -2,7 +2,8 @@
 // queueing up behind each other. Each phase is a loop of its own over the batch.
 //
 //   1 touch every header; parse,           4 look the misses up in their tables
-//     find the service, hash               5 find again, insert
+//     find the service, hash; ask VIPs     5 find again, insert
+//     that have guards or server ids
 //   2 touch every conntrack line           6 rewrite, then send or free (ports.ts)
 //   3 match; list the misses
 
@@ -17,10 +18,13 @@ import {
   PACKET_START,
   TRACK_HIT,
   TRACK_HIT_AWAY,
+  VIP_FLAG_GUARD,
+  VIP_FLAG_QUIC,
   WORKER_BATCH,
   WORKER_MISSES,
 } from "./layout";
 import { parse } from "./parse";
+import { askVips } from "./policies";
 import { commit, emit, ownerOf, probing } from "./ports";
 import { classifyProbes } from "./probe";
 import {
@@ -33,6 +37,7 @@ import {
   REASON_TABLE,
 } from "./reasons";
 import { Packet } from "./records";
+import { flagsOfAll } from "./services";
 import { refuseSource } from "./sources";
 import { choose } from "./tables";
 
@@ -46,6 +51,7 @@ export function process(count: u32): void {
   touchAll(first, end, PACKET_START);
   const handed = classify(first, end);
   if (probing != 0) classifyProbes(first, end);
+  if ((flagsOfAll & (VIP_FLAG_GUARD | VIP_FLAG_QUIC)) != 0) askVips(first, end);
   touchAll(first, end, PACKET_LINE);
   const missed = match(first, end);
   if (missed != 0) {

@@ -8,6 +8,7 @@ import { announce } from "./announce.ts";
 import { change } from "./change.ts";
 import { checkConsistency } from "./consistency.ts";
 import { forwarder } from "./forwarder.ts";
+import { guard, quic, quicServerId } from "./guard.ts";
 import { health } from "./health.ts";
 import {
   boolean,
@@ -118,6 +119,7 @@ const backend = section({
   mac: unicastMac()
     .optional()
     .describe("MAC address of the backend, where neighbour resolution is not wanted."),
+  quicServerId: quicServerId().optional(),
   healthPort: portNumber()
     .optional()
     .describe("Port of this backend that health checks go to, instead of `health.port` of its pool."),
@@ -176,6 +178,10 @@ const vip = section({
     .prefault({})
     .describe("What `gre` needs to know."),
   echo: boolean().prefault(true).describe("Whether the balancer answers pings to the virtual address."),
+  guard: guard
+    .optional()
+    .describe("Which sources may send to it, and how much. Without it all may send anything."),
+  quic: quic.prefault({}).describe("How QUIC packets find their backend."),
 });
 
 /** What a configuration file may say. Parse YAML with load.ts, which adds positions to the errors. */

@@ -77,6 +77,7 @@ export class Arena {
       [L.HEADER_BATCH, plan.batch],
       [L.HEADER_PROBES, regions.probes.offset],
       [L.HEADER_NEW_FLOWS, inputs.newFlowsPerSecond ?? 0],
+      [L.HEADER_RATES, regions.rates.offset],
       [L.HEADER_SHARD_RECORDS, regions.shards.offset],
       [L.HEADER_VIP_REASONS, plan.vipReasons],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_NEW, inputs.timeouts.new],

@@ -186,9 +186,14 @@ export class Directory {
       ...service,
       number: take(this.#services, numberName(service)),
     }));
+    const byPool = new Map(members);
     const poolRecord = (name: string) => this.poolRecord(name);
-    const servicesBytes = servicesBlock({ services, vips, vipNumbers, poolRecord }, this.#exports.slotHash);
-    return { pools, members: new Map(members), vips, vipNumbers, services, servicesBytes };
+    const membersOf = (name: string) => byPool.get(name)!;
+    const servicesBytes = servicesBlock(
+      { services, vips, vipNumbers, poolRecord, membersOf },
+      this.#exports.slotHash,
+    );
+    return { pools, members: byPool, vips, vipNumbers, services, servicesBytes };
   }
 
   /** Where the services block lies in the heap, unless it is the published one. */

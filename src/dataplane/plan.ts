@@ -53,6 +53,7 @@ export type RegionName =
   | "rings"
   | "tables"
   | "shards"
+  | "rates"
   | "conntrack"
   | "frames";
 
@@ -132,11 +133,26 @@ function mostWildcardBytes(wildcards: number): number {
   return L.PREFIX_MAP_SLOTS + 4 * L.PREFIX_BYTES + L.LINE + wildcards * each;
 }
 
+/** Bytes that a prefix map takes at most. */
+function mostMapBytes(prefixes: number): number {
+  return L.PREFIX_MAP_SLOTS + 4 * (prefixes + 1) * L.PREFIX_BYTES;
+}
+
+/** Bytes that the maps of guards and server ids take at most. */
+function policyBytes({ vips, pools }: Config): number {
+  return vips.reduce((sum, { guard, quic, pool }) => {
+    const guarded = guard ? mostMapBytes((guard.allow?.length ?? 0) + guard.deny.length + 1) : 0;
+    const routed = quic.routeBy === "none" ? 0 : mostMapBytes(pools[pool]!.backends.length);
+    return sum + guarded + routed;
+  }, 0);
+}
+
 /** Everything that is published, twice: the new stands beside the old while it is swapped. */
 function heapBytes(config: Config): number {
   const services = expandServices(config);
   let once = servicesBytes(services.length, config.vips.length);
   once += mostWildcardBytes(services.filter(isWildcard).length);
+  once += policyBytes(config);
   for (const pool of Object.values(config.pools)) once += tableBytes(pool.tableSize);
   return alignUp(2 * once + HEAP_RESERVE, L.PAGE);
 }
@@ -204,6 +220,7 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
       (selfTest ? (2 + 2 * workers) * plan.selfTestRingBytes : 0),
     tables: heapBytes(config),
     shards: L.SHARDS * L.SHARD_BYTES,
+    rates: L.RATE_LINES * L.LINE,
     conntrack: L.SHARDS * shardLines * L.LINE,
     frames: frameCount * frameBytes,
   };

@@ -6,6 +6,7 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   new: "the flow is new: the lookup table chose its backend",
   probe: "a probe of the balancer's own: no connection table, not counted for VIP and backend",
   table: "the flow is new, and more came in a second than are entered: the lookup table chose its backend",
+  "server-id": "its QUIC connection id names the backend: no connection table",
   echo: "an echo request to a VIP that answers",
   "not-ip": "neither IPv4 nor IPv6: the host gets it",
   "not-vip": "not for a service of a VIP: the host gets it",
@@ -24,5 +25,7 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   trapped: "the data plane trapped: a defect",
   "spoofed-source": "no machine may have its source address, or the balancer itself has",
   land: "its source address is its destination",
+  denied: "the VIP's guard does not take packets from its source",
+  "rate-limited": "more packets a second came from its source's prefix than the VIP's guard takes",
   oversized: "larger than a frame: the kernel would not have received it",
 };

@@ -59,6 +59,7 @@ suite("parseConfig", () => {
           forward: "l2",
           tunnel: { ttl: 64 },
           echo: true,
+          quic: { routeBy: "none" },
         },
       ],
       change: { maxMoved: 1, watch: false, state: "/var/lib/guideway" },
@@ -91,7 +92,7 @@ pools:
         flap: { changes: 4, within: 30s, hold: 2m }, method: POST, path: /up, host: www, status: [200, "301-399"],
         body: /ok/i }
     backends:
-      - { name: web-1, address: 10.0.0.21, port: 8080, weight: 0, mac: "02:00:00:00:00:21", healthPort: 82 }
+      - { name: web-1, address: 10.0.0.21, port: 8080, weight: 0, mac: "02:00:00:00:00:21", healthPort: 82, quicServerId: "0A01" }
 vips:
   - name: web
     address: 2001:DB8:0:0::1
@@ -101,6 +102,8 @@ vips:
     forward: gre
     tunnel: { ttl: 1 }
     echo: false
+    guard: { allow: ["2001:DB8:0:1::/64", 192.0.2.1/32], deny: [::1], packetsPerSecond: { limit: 9, prefix: 0, prefix6: 48 } }
+    quic: { routeBy: server-id }
 admin: { socket: ./admin.sock }
 `);
     assert.deepEqual(config.machine, {
@@ -135,6 +138,7 @@ admin: { socket: ./admin.sock }
         {
           ...{ name: "web-1", address: "10.0.0.21", port: 8080, weight: 0, mac: "02:00:00:00:00:21" },
           healthPort: 82,
+          quicServerId: "0a01",
         },
       ],
     });
@@ -147,6 +151,12 @@ admin: { socket: ./admin.sock }
       forward: "gre",
       tunnel: { ttl: 1 },
       echo: false,
+      guard: {
+        allow: ["2001:db8:0:1::/64", "192.0.2.1"],
+        deny: ["::1"],
+        packetsPerSecond: { limit: 9, prefix: 0, prefix6: 48 },
+      },
+      quic: { routeBy: "server-id" },
     });
     assert.equal(config.admin.socket, "./admin.sock");
   });

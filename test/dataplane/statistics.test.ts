@@ -91,7 +91,7 @@ suite("statistics", () => {
     const { vips, vipNumbers } = rig.engine.directory;
     const counted = vips.map((_, index) => rig.statistics.vipReasons(vipNumbers[index]!));
     assert.deepEqual(counted[0], { new: 1, echo: 1, "spoofed-source": 1 });
-    assert.deepEqual(counted.at(-1), { "icmp-unsupported": 1 });
+    assert.deepEqual(counted[vips.findIndex(({ name }) => name === "silent")], { "icmp-unsupported": 1 });
     assert.deepEqual(rig.statistics.vip(vipNumbers[0]!).packets, 2);
     assert.deepEqual(rig.statistics.reasons(), {
       hit: 1,

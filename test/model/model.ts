@@ -3,9 +3,10 @@
 
 import { TRACK_HIT, TRACK_HIT_AWAY, TRACK_NONE } from "../../assembly/layout.ts";
 import { Admission } from "./admission.ts";
-import { familyOf } from "./bytes.ts";
+import { familyOf, field } from "./bytes.ts";
 import { Conntrack, type Track } from "./conntrack.ts";
 import { flowKey, slotOf, tableHash } from "./flowkey.ts";
+import { Guard, serverIdOf } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
 import { type Parsed, parse } from "./parse.ts";
 import { echoReply, encapsulate, withMacs } from "./rewrite.ts";
@@ -44,7 +45,9 @@ export class Model {
   readonly #conntrack: Conntrack;
   readonly #sources: Sources;
   readonly #admission: Admission;
-  readonly #backends = new Map<number, BackendSetup>();
+  /** By the VIP's name. */
+  readonly #guards: ReadonlyMap<string, Guard>;
+  readonly #backends = new Map<number, BackendSetup & { pool: string }>();
   /** Backend ids in slot order, by pool. */
   readonly #tables = new Map<string, number[]>();
 
@@ -52,6 +55,7 @@ export class Model {
     this.#setup = setup;
     this.#services = new Services(setup.vips);
     this.#sources = new Sources(setup);
+    this.#guards = new Map(setup.vips.map((vip) => [vip.name, new Guard(vip)]));
     this.#admission = new Admission(setup.newFlowsPerSecond);
     const eager = setup.sweep === "eager";
     const { shardLines, timeoutsMs } = setup;
@@ -81,7 +85,7 @@ export class Model {
   setTable(pool: string, backends: BackendSetup[]): void {
     const tableSize = this.#setup.pools.find(({ name }) => name === pool)?.tableSize;
     if (tableSize === undefined) throw new Error(`no pool ${pool}`);
-    for (const backend of backends) this.#backends.set(backend.id, { ...backend });
+    for (const backend of backends) this.#backends.set(backend.id, { ...backend, pool });
     const active = backends.filter(({ state }) => state === "active");
     this.#tables.set(pool, maglevTable(tableSize, active));
   }
@@ -119,6 +123,9 @@ export class Model {
       outcome.key = flowKey(this.#setup.secret, parsed.tuple, number, wide);
     }
     if (parsed.step === "done") return { ...outcome, verdict: parsed.verdict, reason: parsed.reason };
+    const { name } = parsed.service.vip;
+    const guarded = this.#guards.get(name)!.refusal(parsed.ip.source, this.#conntrack.clockMs);
+    if (guarded) return { ...outcome, verdict: "drop", reason: guarded };
     if (parsed.step === "echo") {
       const refused = this.#sources.refusal(parsed.ip.source, parsed.ip.destination);
       if (refused) return { ...outcome, verdict: "drop", reason: refused };
@@ -156,6 +163,12 @@ export class Model {
   }
 
   #forward(packet: Uint8Array, flow: Flow, key: bigint): Partial<Outcome> {
+    const named = this.#namedBackend(packet, flow);
+    if (named !== undefined) {
+      const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
+      if (refused) return { verdict: "drop", reason: refused };
+      return this.#send(packet, flow, { backend: named, track: TRACK_NONE }, {}, "server-id");
+    }
     const found = this.#conntrack.hit(key, flow.tcpFlags);
     if (found) return this.#send(packet, flow, found, {});
     const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
@@ -168,6 +181,18 @@ export class Model {
       return this.#send(packet, flow, { backend, track: TRACK_NONE }, { slot }, "table");
     }
     return this.#send(packet, flow, this.#conntrack.insert(key, backend, flow.tcpFlags), { slot });
+  }
+
+  /** §9. The usable backend whose server id a packet has; undefined for none. */
+  #namedBackend(packet: Uint8Array, { service: { vip }, ip, tcpFlags }: Flow): number | undefined {
+    if (!vip.byServerId || tcpFlags !== undefined) return undefined;
+    const pool = [...this.#backends.values()].filter(({ pool }) => pool === vip.pool);
+    const length = pool.find(({ quicServerId }) => quicServerId)?.quicServerId?.length;
+    if (length === undefined) return undefined;
+    const datagram = packet.subarray(ip.l4 + 8, ip.l4 + field(packet, ip.l4 + 4, 2));
+    const id = serverIdOf(datagram, length / 2);
+    const backend = pool.find(({ quicServerId }) => quicServerId !== undefined && quicServerId === id);
+    return backend && backend.state !== "dead" ? backend.id : undefined;
   }
 
   /** §5. The connection table has been written by now, whatever becomes of the packet. */

@@ -16,6 +16,8 @@ export interface BackendSetup {
   mac?: string;
   /** Index of the egress interface, 0 when absent. */
   interface?: number;
+  /** Hexadecimal, lower case. */
+  quicServerId?: string;
   state: BackendState;
 }
 
@@ -38,6 +40,15 @@ export interface VipSetup {
   forward: "l2" | "gre";
   ttl: number;
   echo: boolean;
+  guard?: GuardSetup;
+  /** quic.routeBy: server-id */
+  byServerId: boolean;
+}
+
+export interface GuardSetup {
+  allow?: string[];
+  deny?: string[];
+  packetsPerSecond?: { limit?: number; prefix?: number; prefix6?: number };
 }
 
 export interface Timeouts {
@@ -86,6 +97,7 @@ export interface ConfigBackend {
   port?: number;
   weight?: number;
   mac?: string;
+  quicServerId?: string;
 }
 
 export interface ConfigVip {
@@ -97,6 +109,8 @@ export interface ConfigVip {
   forward?: "l2" | "gre";
   tunnel?: { ttl?: number };
   echo?: boolean;
+  guard?: GuardSetup;
+  quic?: { routeBy?: "none" | "server-id" };
 }
 
 /** The first 256 bits of π's fraction, as in Blowfish. */
@@ -122,6 +136,7 @@ export function offlineSetup(config: Config): ModelSetup {
         address: backend.address,
         weight: backend.weight ?? 1,
         mac: backend.mac ?? offlineMac(backend.address),
+        ...(backend.quicServerId && { quicServerId: backend.quicServerId.toLowerCase() }),
         state: "active",
       };
     }),
@@ -150,6 +165,8 @@ export function offlineSetup(config: Config): ModelSetup {
       forward: vip.forward ?? "l2",
       ttl: vip.tunnel?.ttl ?? 64,
       echo: vip.echo ?? true,
+      ...(vip.guard && { guard: vip.guard }),
+      byServerId: vip.quic?.routeBy === "server-id",
     })),
   };
 }

@@ -6,6 +6,7 @@ import type { ModelSetup } from "../model/setup.ts";
 import type { Vlan } from "./framing.ts";
 import { type PacketBuilder, packet } from "./packet.ts";
 import { addressesOf, portsOf } from "./services.ts";
+import { quicDatagram } from "./quic.ts";
 
 /** What a packet is aimed at: a VIP's service, or something near it. */
 interface Target {
@@ -99,7 +100,7 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
         ),
         src: mac,
         family: fc.constant(familyOf(to.address)),
-        above: layer4(to),
+        above: layer4(to, serverIds(setup)),
         ip: network(setup, to.address),
       })
       .map(({ tags, size, dst, src, above, ip }) => {
@@ -164,7 +165,12 @@ function network(setup: ModelSetup, dst: string): fc.Arbitrary<Step> {
     });
 }
 
-function layer4(to: Target): fc.Arbitrary<Step> {
+function serverIds({ pools }: ModelSetup): string[] {
+  return pools.flatMap(({ backends }) => backends.flatMap(({ quicServerId }) => quicServerId ?? []));
+}
+
+/** @param ids of QUIC servers */
+function layer4(to: Target, ids: readonly string[]): fc.Arbitrary<Step> {
   const dport = to.port;
   if (to.protocol === "tcp") {
     return fc
@@ -176,7 +182,15 @@ function layer4(to: Target): fc.Arbitrary<Step> {
       })
       .map((fields) => (builder) => builder.tcp({ ...fields, dport }));
   }
-  if (to.protocol === "udp") return clientPort.map((sport) => (builder) => builder.udp({ sport, dport }));
+  if (to.protocol === "udp") {
+    const nothing = fc.constant(new Uint8Array(0));
+    const datagram = ids.length === 0 ? nothing : fc.oneof(nothing, quicDatagram(ids), quicDatagram(ids));
+    return fc.tuple(clientPort, datagram).map(
+      ([sport, bytes]) =>
+        (builder) =>
+          builder.udp({ sport, dport }).payload(bytes),
+    );
+  }
   if (to.protocol === "icmp") {
     return fc
       .record({
