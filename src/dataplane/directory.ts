@@ -172,10 +172,12 @@ export class Directory {
       if (isNew) taken.push(() => numbers.drop(key));
       return number;
     };
-    const members = Object.entries(pools).map(([pool, { backends }]) => {
+    const members = new Map<string, DirectoryBackend[]>();
+    for (const [pool, { backends }] of Object.entries(pools)) {
       take(this.#pools, pool);
-      return [pool, backends.map((each) => this.#known(pool, each))] as const;
-    });
+      const known = backends.map((each) => this.#known(pool, each));
+      members.set(pool, known);
+    }
     const vipNumbers = vips.map(({ name }) => {
       const isNew = this.#vips.get(name) === undefined;
       const number = take(this.#vips, name);
@@ -186,14 +188,10 @@ export class Directory {
       ...service,
       number: take(this.#services, numberName(service)),
     }));
-    const byPool = new Map(members);
     const poolRecord = (name: string) => this.poolRecord(name);
-    const membersOf = (name: string) => byPool.get(name)!;
-    const servicesBytes = servicesBlock(
-      { services, vips, vipNumbers, poolRecord, membersOf },
-      this.#exports.slotHash,
-    );
-    return { pools, members: byPool, vips, vipNumbers, services, servicesBytes };
+    const parts = { services, vips, vipNumbers, members, poolRecord };
+    const servicesBytes = servicesBlock(parts, this.#exports.slotHash);
+    return { pools, members, vips, vipNumbers, services, servicesBytes };
   }
 
   /** Where the services block lies in the heap, unless it is the published one. */

@@ -20,13 +20,13 @@ export interface ServicesBlock {
   vipNumbers: readonly number[];
   /** Address of a pool's record. */
   poolRecord: (name: string) => number;
-  /** Backends of a pool. */
-  membersOf: (pool: string) => readonly DirectoryBackend[];
+  /** Backends by pool. */
+  members: ReadonlyMap<string, readonly DirectoryBackend[]>;
 }
 
 /** The block's bytes. @param slotHash of the data plane, so that both look in the same place */
 export function servicesBlock(
-  { services, vips, vipNumbers, poolRecord, membersOf }: ServicesBlock,
+  { services, vips, vipNumbers, poolRecord, members }: ServicesBlock,
   slotHash: DataplaneExports["slotHash"],
 ): Uint8Array {
   const exact = services.filter((service) => !isWildcard(service));
@@ -67,7 +67,7 @@ export function servicesBlock(
     view.setUint8(at + L.VIP_FORWARD, FORWARD_MODES[vip.forward]);
     view.setUint8(at + L.VIP_TTL, vip.tunnel.ttl);
     const record = new DataView(block.buffer, at, L.VIP_BYTES);
-    const flags = (vip.echo ? L.VIP_FLAG_ECHO : 0) | policies.write(vip, membersOf(vip.pool), record);
+    const flags = (vip.echo ? L.VIP_FLAG_ECHO : 0) | policies.write(vip, members.get(vip.pool)!, record);
     view.setUint8(at + L.VIP_FLAGS, flags);
     flagsOfAll |= flags;
   });

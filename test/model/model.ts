@@ -35,6 +35,7 @@ export interface Outcome {
 }
 
 type Flow = Extract<Parsed, { step: "flow" }>;
+type Echo = Extract<Parsed, { step: "echo" }>;
 
 /** Bytes in front of a received packet, out of the frame's. */
 const HEADROOM = 256;
@@ -123,15 +124,23 @@ export class Model {
       outcome.key = flowKey(this.#setup.secret, parsed.tuple, number, wide);
     }
     if (parsed.step === "done") return { ...outcome, verdict: parsed.verdict, reason: parsed.reason };
-    const { name } = parsed.service.vip;
-    const guarded = this.#guards.get(name)!.refusal(parsed.ip.source, this.#conntrack.clockMs);
+    if (parsed.step === "echo") return { ...outcome, ...this.#answer(packet, parsed) };
+    const guarded = this.#guarded(parsed);
     if (guarded) return { ...outcome, verdict: "drop", reason: guarded };
-    if (parsed.step === "echo") {
-      const refused = this.#sources.refusal(parsed.ip.source, parsed.ip.destination);
-      if (refused) return { ...outcome, verdict: "drop", reason: refused };
-      return { ...outcome, verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
-    }
     return { ...outcome, ...this.#forward(packet, parsed, outcome.key) };
+  }
+
+  /** §8. Why the VIP's guard drops a packet; undefined when it does not. */
+  #guarded({ service: { vip }, ip }: Flow | Echo): string | undefined {
+    return this.#guards.get(vip.name)!.refusal(ip.source, this.#conntrack.clockMs);
+  }
+
+  /** §5: an echo request that would be answered. */
+  #answer(packet: Uint8Array, echo: Echo): Pick<Outcome, "verdict" | "reason" | "out"> {
+    const { ip } = echo;
+    const refused = this.#guarded(echo) ?? this.#sources.refusal(ip.source, ip.destination);
+    if (refused) return { verdict: "drop", reason: refused };
+    return { verdict: "reply", reason: "echo", out: echoReply(packet, ip) };
   }
 
   /** §7: a self-test of a worker always goes back. @returns its bytes, rewritten or as they came */
@@ -148,10 +157,7 @@ export class Model {
   probe(packet: Uint8Array, ports: ReadonlyMap<number, number>): Pick<Outcome, "verdict" | "reason" | "out"> {
     const parsed = parse(packet, this.#services);
     if (parsed.step === "done") return { verdict: parsed.verdict, reason: parsed.reason };
-    const refused = this.#sources.refusal(parsed.ip.source, parsed.ip.destination);
-    if (parsed.step === "echo" && refused) return { verdict: "drop", reason: refused };
-    if (parsed.step === "echo")
-      return { verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
+    if (parsed.step === "echo") return this.#answer(packet, parsed);
     const backend = ports.get((parsed.tuple.sourcePort[0]! << 8) | parsed.tuple.sourcePort[1]!);
     if (backend === undefined) return { verdict: "drop", reason: "no-backend" };
     const {

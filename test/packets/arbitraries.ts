@@ -5,8 +5,8 @@ import { familyOf } from "../model/bytes.ts";
 import type { ModelSetup } from "../model/setup.ts";
 import type { Vlan } from "./framing.ts";
 import { type PacketBuilder, packet } from "./packet.ts";
-import { addressesOf, portsOf } from "./services.ts";
 import { quicDatagram } from "./quic.ts";
+import { addressesOf, portsOf } from "./services.ts";
 
 /** What a packet is aimed at: a VIP's service, or something near it. */
 interface Target {
@@ -122,9 +122,11 @@ const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
 /** Mostly one of the first two, so that their flows come back; rarely an address of the balancer's own. */
 function client({ machine, vips }: ModelSetup, dst: string): fc.Arbitrary<string> {
   const addresses = CLIENTS[familyOf(dst)];
-  const own = [machine.address, machine.address6, ...vips.map(({ address }) => address)].filter(
-    (each) => each !== undefined && familyOf(each) === familyOf(dst),
-  ) as string[];
+  const own = [
+    machine.address,
+    machine.address6,
+    ...vips.flatMap(({ address }) => addressesOf(address)),
+  ].filter((each) => each !== undefined && familyOf(each) === familyOf(dst)) as string[];
   return fc.oneof(
     { weight: 12, arbitrary: fc.constantFrom(...addresses.slice(0, 2)) },
     { weight: 4, arbitrary: fc.constantFrom(...addresses) },
