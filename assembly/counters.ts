@@ -1,22 +1,33 @@
 // Counters: 64 bits each, written by their worker alone, summed by whoever reads.
 
-import { counters } from "./instance";
+import { counters, vipReasons } from "./instance";
 import {
   COUNTER_BACKEND_BYTES,
   COUNTER_BACKENDS,
   COUNTER_REASONS,
   COUNTER_VIP_BYTES,
+  COUNTER_VIP_REASONS_BYTES,
   COUNTER_VIPS,
 } from "./layout";
-import { Vip } from "./records";
+import { REASON_PROBE } from "./reasons";
+import { Packet, Vip } from "./records";
 
 export function add(counter: u32, by: u64): void {
   const at = counters + counter;
   store<u64>(at, load<u64>(at) + by);
 }
 
-export function countReason(reason: u32): void {
+function countReason(reason: u32): void {
   add(COUNTER_REASONS + (reason << 3), 1);
+}
+
+/** Counts what became of a packet, for its VIP as well if it has one. Probes are not for VIPs. */
+export function countOutcome(packet: Packet, reason: u32): void {
+  countReason(reason);
+  if (packet.vip == 0 || reason == REASON_PROBE) return;
+  const at =
+    vipReasons + changetype<Vip>(packet.vip).index * COUNTER_VIP_REASONS_BYTES + ((<usize>reason) << 3);
+  store<u64>(at, load<u64>(at) + 1);
 }
 
 /** Counts forwarded packets of a VIP, given by its record; bytes are those of IP packets. */

@@ -10,6 +10,7 @@ import {
   SERVICE_PORT,
   SERVICE_VIP,
   SERVICE_WIDE,
+  SERVICES_FLAGS,
   SERVICES_MASK,
   SERVICES_SLOTS,
   SERVICES_VIPS,
@@ -19,7 +20,9 @@ import {
 import { findWildcard } from "./wildcards";
 
 /** The published block, as read at the start of the batch. */
-let services: usize = 0;
+export let services: usize = 0;
+/** VIP_FLAG_* that occur in it. */
+export let flagsOfAll: u32 = 0;
 /** The slot found last, or the copy of a wildcard's: the next packet is often for the same service. */
 let latest: usize = 0;
 /** Address of its VIP record. */
@@ -28,8 +31,12 @@ export let latestVip: u32 = 0;
 /** Reads the published block's address; valid until the worker next shows its epoch. */
 export function refreshServices(): void {
   services = atomic.load<u32>(HEADER_SERVICES);
-  if (services != 0) remember(services + SERVICES_SLOTS);
-  else latest = 0;
+  if (services == 0) {
+    latest = 0;
+    return;
+  }
+  flagsOfAll = load<u32>(services, SERVICES_FLAGS);
+  remember(services + SERVICES_SLOTS);
 }
 
 function remember(slot: usize): void {

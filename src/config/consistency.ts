@@ -5,6 +5,7 @@ import { addressFamily } from "./address.ts";
 import { checkAdmin } from "./admin.ts";
 import { checkAnnounce } from "./announce.ts";
 import { checkServices } from "./overlap.ts";
+import { checkPolicies } from "./policies.ts";
 import { isPrime, nextPrime } from "./prime.ts";
 import { checkPort, probedVip, protocolOf, servicePort } from "./probing.ts";
 import type { Config } from "./schema.ts";
@@ -39,6 +40,7 @@ export function checkConsistency(config: DraftConfig, context: z.core.$Refinemen
   checkAnnounce(config, report);
   checkHealth(config, report);
   checkForwarder(config, report);
+  checkPolicies(config, report);
 }
 
 /** Reports each repetition of a value, with the place of its first use. */

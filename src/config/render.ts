@@ -11,6 +11,7 @@ export function renderSummary(summary: Summary): string {
     `${summary.file} is valid${count === 0 ? "" : `, with ${counted(count, "warning")}`}`,
     renderMachine(summary),
     renderVips(summary.vips),
+    renderGuards(summary.vips),
     ...summary.pools.map(renderPool),
   ];
   if (count > 0) sections.push(summary.warnings.map((issue) => `warning: ${formatIssue(issue)}`).join("\n"));
@@ -99,6 +100,21 @@ function renderVips(vips: VipSummary[]): string {
     vip.echo ? "answered" : "dropped",
   ]);
   return columns([["VIP", "ADDRESS", "SERVICES", "POOL", "FORWARD", "PING"], ...rows]);
+}
+
+/** What VIPs ask of packets before the connection table does. */
+function renderGuards(vips: VipSummary[]): string {
+  const rows = vips.flatMap(({ name, guard, quic }) => {
+    const { allow, deny = [], packetsPerSecond } = guard ?? {};
+    const { limit = 0, prefix, prefix6 } = packetsPerSecond ?? {};
+    return [
+      ...(allow ? [[name, "allow", allow.join(", ")]] : []),
+      ...(deny.length > 0 ? [[name, "deny", deny.join(", ")]] : []),
+      ...(limit > 0 ? [[name, "rate", `${limit} packets/s per source /${prefix}, IPv6 /${prefix6}`]] : []),
+      ...(quic.routeBy === "none" ? [] : [[name, "QUIC", `routed by ${quic.routeBy}`]]),
+    ];
+  });
+  return rows.length === 0 ? "" : columns([["VIP", "GUARD", ""], ...rows]);
 }
 
 function renderPool({ name, algorithm, tableSize, health, vips, backends }: PoolSummary): string {

@@ -8,6 +8,7 @@ import { announce } from "./announce.ts";
 import { change } from "./change.ts";
 import { checkConsistency } from "./consistency.ts";
 import { forwarder } from "./forwarder.ts";
+import { guard, quic, quicServerId } from "./guard.ts";
 import { health } from "./health.ts";
 import {
   boolean,
@@ -67,6 +68,9 @@ const workers = section({
   batch: integer(1, BATCH).prefault(BATCH).describe("Most packets that a worker takes at once."),
 });
 
+/** More than any machine sees; the product with milliseconds stays in 64 bits. */
+const MAX_NEW_FLOWS = 100_000_000;
+
 const timeouts = section({
   new: timeout().prefault("60s").describe("A TCP flow that has only been opened."),
   established: timeout().prefault("15m").describe("A TCP flow that was acknowledged."),
@@ -81,6 +85,13 @@ const conntrack = section({
       "Flows that the connection table has room for. Its size is a power of two, so there may be room for more.",
     ),
   timeouts: timeouts.prefault({}).describe("How long a flow is remembered after its last packet, by state."),
+  newFlowsPerSecond: integer(0, MAX_NEW_FLOWS)
+    .prefault(0)
+    .describe(
+      "New flows a second that the connection table takes, a 256th of them in each 256th of the flow space. The packets of " +
+        "those above it go to the backend of their slot nevertheless, every packet anew (`table`), so a flood cannot evict " +
+        "what is there. 0 is no limit.",
+    ),
 });
 
 const hash = section({
@@ -108,6 +119,7 @@ const backend = section({
   mac: unicastMac()
     .optional()
     .describe("MAC address of the backend, where neighbour resolution is not wanted."),
+  quicServerId: quicServerId().optional(),
   healthPort: portNumber()
     .optional()
     .describe("Port of this backend that health checks go to, instead of `health.port` of its pool."),
@@ -166,6 +178,10 @@ const vip = section({
     .prefault({})
     .describe("What `gre` needs to know."),
   echo: boolean().prefault(true).describe("Whether the balancer answers pings to the virtual address."),
+  guard: guard
+    .optional()
+    .describe("Which sources may send to it, and how much. Without it all may send anything."),
+  quic: quic.prefault({}).describe("How QUIC packets find their backend."),
 });
 
 /** What a configuration file may say. Parse YAML with load.ts, which adds positions to the errors. */

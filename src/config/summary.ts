@@ -14,6 +14,8 @@ export interface VipSummary {
   /** Outer TTL or hop limit; only of tunnels. */
   ttl?: number;
   echo: boolean;
+  guard?: VipConfig["guard"];
+  quic: VipConfig["quic"];
   /** Numbers as in docs/datapath.md §1. `echo` is the service of the address itself, port 0. */
   services: { number: number; protocol: "tcp" | "udp" | "echo"; port: Ports }[];
 }
@@ -97,13 +99,15 @@ export function summarizeErrors(file: string, errors: readonly ConfigIssue[]): S
 
 function summarizeVips(config: Config): VipSummary[] {
   const services = Map.groupBy(expandServices(config), (service) => service.vipIndex);
-  return config.vips.map(({ name, address, pool, forward, tunnel, echo }, index) => ({
+  return config.vips.map(({ name, address, pool, forward, tunnel, echo, guard, quic }, index) => ({
     name,
     address,
     pool,
     forward,
     ...(forward === "l2" ? {} : { ttl: tunnel.ttl }),
     echo,
+    ...(guard && { guard }),
+    quic,
     services: (services.get(index) ?? []).map(({ number, protocol, port }) => ({
       number,
       protocol: protocol === PROTOCOL_TCP ? "tcp" : protocol === PROTOCOL_UDP ? "udp" : "echo",

@@ -34,6 +34,7 @@ export class Engine {
       secret,
       seed: config.hash.seed,
       timeouts: config.conntrack.timeouts,
+      newFlowsPerSecond: config.conntrack.newFlowsPerSecond,
       ...(address && { sourceV4: addressBytes(address) }),
       ...(address6 && { sourceV6: addressBytes(address6) }),
     });

@@ -5,7 +5,9 @@ import * as L from "../../assembly/layout.ts";
 import { type Config, FORWARD_MODES } from "../config/schema.ts";
 import { isWildcard, type Service, serviceKey } from "../config/services.ts";
 import type { DataplaneExports } from "./binary.ts";
+import type { DirectoryBackend } from "./in-force.ts";
 import { serviceSlots, servicesBytes } from "./plan.ts";
+import { Policies } from "./policies.ts";
 import type { PublishedBlock } from "./published-blocks.ts";
 import { wildcardsOf } from "./wildcards.ts";
 import { wildcardsBlock } from "./wildcards-block.ts";
@@ -18,11 +20,13 @@ export interface ServicesBlock {
   vipNumbers: readonly number[];
   /** Address of a pool's record. */
   poolRecord: (name: string) => number;
+  /** Backends by pool. */
+  members: ReadonlyMap<string, readonly DirectoryBackend[]>;
 }
 
 /** The block's bytes. @param slotHash of the data plane, so that both look in the same place */
 export function servicesBlock(
-  { services, vips, vipNumbers, poolRecord }: ServicesBlock,
+  { services, vips, vipNumbers, poolRecord, members }: ServicesBlock,
   slotHash: DataplaneExports["slotHash"],
 ): Uint8Array {
   const exact = services.filter((service) => !isWildcard(service));
@@ -54,15 +58,21 @@ export function servicesBlock(
     view.setUint16(at() + L.SERVICE_NUMBER, number, true);
     view.setUint16(at() + L.SERVICE_VIP, vipIndex, true);
   }
+  const policies = new Policies(block.length, slotHash);
+  let flagsOfAll = 0;
   vips.forEach((vip, index) => {
     const at = records + index * L.VIP_BYTES;
     view.setUint32(at + L.VIP_INDEX, vipNumbers[index]!, true);
     view.setUint32(at + L.VIP_POOL, poolRecord(vip.pool), true);
     view.setUint8(at + L.VIP_FORWARD, FORWARD_MODES[vip.forward]);
     view.setUint8(at + L.VIP_TTL, vip.tunnel.ttl);
-    view.setUint8(at + L.VIP_FLAGS, vip.echo ? L.VIP_FLAG_ECHO : 0);
+    const record = new DataView(block.buffer, at, L.VIP_BYTES);
+    const flags = (vip.echo ? L.VIP_FLAG_ECHO : 0) | policies.write(vip, members.get(vip.pool)!, record);
+    view.setUint8(at + L.VIP_FLAGS, flags);
+    flagsOfAll |= flags;
   });
-  return block;
+  view.setUint32(L.SERVICES_FLAGS, flagsOfAll, true);
+  return policies.append(block);
 }
 
 /** The block as it was published. */

@@ -5,6 +5,8 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   hit: "the connection table knows the flow",
   new: "the flow is new: the lookup table chose its backend",
   probe: "a probe of the balancer's own: no connection table, not counted for VIP and backend",
+  table: "the flow is new, and more came in a second than are entered: the lookup table chose its backend",
+  "server-id": "its QUIC connection id names the backend: no connection table",
   echo: "an echo request to a VIP that answers",
   "not-ip": "neither IPv4 nor IPv6: the host gets it",
   "not-vip": "not for a service of a VIP: the host gets it",
@@ -21,5 +23,9 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   "tx-full": "the TX ring had no room",
   "handoff-full": "the ring to the worker that owns the flow had no room",
   trapped: "the data plane trapped: a defect",
+  "spoofed-source": "no machine may have its source address, or the balancer itself has",
+  land: "its source address is its destination",
+  denied: "the VIP's guard does not take packets from its source",
+  "rate-limited": "more packets a second came from its source's prefix than the VIP's guard takes",
   oversized: "larger than a frame: the kernel would not have received it",
 };

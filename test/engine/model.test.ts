@@ -16,9 +16,40 @@ import { compare } from "./compare.ts";
 
 const backend = fc.record({ weight: fc.constantFrom(0, 1, 1, 2, 7), v6: fc.boolean() });
 const pool = fc.record({
+  serverIdBytes: fc.constantFrom(0, 0, 1, 2, 8, 9, 15),
   tableSize: fc.constantFrom(2, 7, 251, 65537),
   backends: fc.array(backend, { minLength: 0, maxLength: 5 }),
 });
+/** Around the clients that there are. */
+const PREFIXES = [
+  "0.0.0.0/0",
+  "192.0.2.0/24",
+  "192.0.2.1",
+  "192.0.2.0/31",
+  "::/0",
+  "2001:db8::/32",
+  "2001:db8::1",
+];
+const guard = fc
+  .record({
+    prefixes: fc.uniqueArray(fc.record({ prefix: fc.constantFrom(...PREFIXES), allowed: fc.boolean() }), {
+      selector: ({ prefix }) => prefix,
+      maxLength: 4,
+    }),
+    limit: fc.constantFrom(0, 1, 3, 7),
+    prefix: fc.constantFrom(0, 24, 31, 32),
+    prefix6: fc.constantFrom(0, 64, 65, 128),
+  })
+  .map(({ prefixes, limit, prefix, prefix6 }) => {
+    const of = (list: boolean) =>
+      prefixes.filter(({ allowed }) => allowed === list).map(({ prefix }) => prefix);
+    const allow = of(true);
+    return {
+      ...(allow.length > 0 && { allow }),
+      deny: of(false),
+      packetsPerSecond: { limit, prefix, prefix6 },
+    };
+  });
 const vip = fc.record({
   address: vipAddress,
   protocol: fc.constantFrom<"tcp" | "udp" | "any">("tcp", "udp", "any"),
@@ -27,6 +58,8 @@ const vip = fc.record({
   echo: fc.boolean(),
   ttl: fc.constantFrom(1, 64, 255),
   pool: fc.nat(1),
+  byServerId: fc.boolean(),
+  guard: fc.option(guard, { freq: 2, nil: undefined }),
 });
 
 /** Configurations of two pools and up to eight VIPs, some of them sharing an address or containing each other. */
@@ -36,32 +69,55 @@ const config: fc.Arbitrary<Config> = fc
     vips: fc.array(vip, { minLength: 1, maxLength: 8 }),
     timeout: fc.constantFrom("1s", "5s", "60s"),
     size: fc.constantFrom(2048, 4096),
+    newFlowsPerSecond: fc.constantFrom(0, 0, 1, 20),
   })
-  .map(({ pools, vips, timeout, size }) => {
+  .map(({ pools, vips, timeout, size, newFlowsPerSecond }) => {
     let host = 20;
     const used = new Set<string>();
     return {
       machine: { address: "10.0.0.11", address6: "fd00::11" },
       frames: { size },
-      conntrack: { flows: 1000, timeouts: { new: timeout, established: "20s", closing: "2s", udp: "3s" } },
+      conntrack: {
+        flows: 1000,
+        newFlowsPerSecond,
+        timeouts: { new: timeout, established: "20s", closing: "2s", udp: "3s" },
+      },
       pools: Object.fromEntries(
-        pools.map(({ tableSize, backends }, i) => [
+        pools.map(({ tableSize, serverIdBytes, backends }, i) => [
           `pool${i}`,
           {
             tableSize,
             backends: backends.map(({ weight, v6 }) => {
               host++;
-              return { name: `b${host}`, address: v6 ? `fd00::${host}` : `10.0.0.${host}`, weight };
+              const quicServerId = host.toString(16).padStart(2 * serverIdBytes, "a0");
+              return {
+                name: `b${host}`,
+                address: v6 ? `fd00::${host}` : `10.0.0.${host}`,
+                weight,
+                ...(serverIdBytes > 0 && { quicServerId }),
+              };
             }),
           },
         ]),
       ),
-      vips: vips.flatMap(({ ports, pool, ttl, ...rest }, i) => {
+      vips: vips.flatMap(({ ports, pool, ttl, byServerId, guard, ...rest }, i) => {
+        const { serverIdBytes, backends } = pools[pool]!;
+        const isQuic = byServerId && rest.protocol !== "tcp" && serverIdBytes > 0 && backends.length > 0;
         const free = ports.filter((port) => !used.has(`${rest.address}|${port}`));
         for (const port of free) used.add(`${rest.address}|${port}`);
         return free.length === 0
           ? []
-          : [{ ...rest, name: `vip${i}`, port: free, pool: `pool${pool}`, tunnel: { ttl } }];
+          : [
+              {
+                ...rest,
+                name: `vip${i}`,
+                port: free,
+                pool: `pool${pool}`,
+                tunnel: { ttl },
+                ...(guard && { guard }),
+                ...(isQuic && { quic: { routeBy: "server-id" as const } }),
+              },
+            ];
       }),
     };
   });
@@ -100,7 +156,21 @@ suite("engine and model agree", () => {
       { numRuns: cases, seed: runs.seed, endOnFailure: true },
     );
     console.log(`# ${compared} packets compared:`, Object.fromEntries(seen));
-    for (const reason of ["hit", "new", "echo", "not-vip", "truncated", "no-backend", "too-big"]) {
+    for (const reason of [
+      "hit",
+      "new",
+      "table",
+      "echo",
+      "not-vip",
+      "truncated",
+      "no-backend",
+      "too-big",
+      "spoofed-source",
+      "land",
+      "denied",
+      "rate-limited",
+      "server-id",
+    ]) {
       assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
     }
   });

@@ -16,6 +16,8 @@ export interface BackendSetup {
   mac?: string;
   /** Index of the egress interface, 0 when absent. */
   interface?: number;
+  /** Hexadecimal, lower case. */
+  quicServerId?: string;
   state: BackendState;
 }
 
@@ -38,6 +40,15 @@ export interface VipSetup {
   forward: "l2" | "gre";
   ttl: number;
   echo: boolean;
+  guard?: GuardSetup;
+  /** quic.routeBy: server-id */
+  byServerId: boolean;
+}
+
+export interface GuardSetup {
+  allow?: string[];
+  deny?: string[];
+  packetsPerSecond?: { limit?: number; prefix?: number; prefix6?: number };
 }
 
 export interface Timeouts {
@@ -52,6 +63,8 @@ export interface ModelSetup {
   seed: bigint;
   shardLines: number;
   timeoutsMs: Timeouts;
+  /** 0 for no limit. */
+  newFlowsPerSecond: number;
   machine: { mac: string; address?: string; address6?: string };
   interfaces: { mac: string; mtu: number }[];
   frameBytes: number;
@@ -68,7 +81,11 @@ export interface ModelSetup {
 export interface Config {
   machine?: { mac?: string; address?: string; address6?: string };
   frames?: { size?: number };
-  conntrack?: { flows?: number; timeouts?: { [state in keyof Timeouts]?: string } };
+  conntrack?: {
+    flows?: number;
+    newFlowsPerSecond?: number;
+    timeouts?: { [state in keyof Timeouts]?: string };
+  };
   hash?: { seed?: number | bigint };
   pools: Record<string, { tableSize?: number; backends?: ConfigBackend[] }>;
   vips: ConfigVip[];
@@ -80,6 +97,7 @@ export interface ConfigBackend {
   port?: number;
   weight?: number;
   mac?: string;
+  quicServerId?: string;
 }
 
 export interface ConfigVip {
@@ -91,6 +109,8 @@ export interface ConfigVip {
   forward?: "l2" | "gre";
   tunnel?: { ttl?: number };
   echo?: boolean;
+  guard?: GuardSetup;
+  quic?: { routeBy?: "none" | "server-id" };
 }
 
 /** The first 256 bits of π's fraction, as in Blowfish. */
@@ -116,6 +136,7 @@ export function offlineSetup(config: Config): ModelSetup {
         address: backend.address,
         weight: backend.weight ?? 1,
         mac: backend.mac ?? offlineMac(backend.address),
+        ...(backend.quicServerId && { quicServerId: backend.quicServerId.toLowerCase() }),
         state: "active",
       };
     }),
@@ -130,6 +151,7 @@ export function offlineSetup(config: Config): ModelSetup {
       closing: durationMs(timeouts.closing ?? "30s"),
       udp: durationMs(timeouts.udp ?? "30s"),
     },
+    newFlowsPerSecond: config.conntrack?.newFlowsPerSecond ?? 0,
     machine: { ...config.machine, mac },
     interfaces: [{ mac, mtu: 1500 }],
     frameBytes: config.frames?.size ?? 2048,
@@ -143,6 +165,8 @@ export function offlineSetup(config: Config): ModelSetup {
       forward: vip.forward ?? "l2",
       ttl: vip.tunnel?.ttl ?? 64,
       echo: vip.echo ?? true,
+      ...(vip.guard && { guard: vip.guard }),
+      byServerId: vip.quic?.routeBy === "server-id",
     })),
   };
 }

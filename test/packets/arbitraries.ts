@@ -5,6 +5,7 @@ import { familyOf } from "../model/bytes.ts";
 import type { ModelSetup } from "../model/setup.ts";
 import type { Vlan } from "./framing.ts";
 import { type PacketBuilder, packet } from "./packet.ts";
+import { quicDatagram } from "./quic.ts";
 import { addressesOf, portsOf } from "./services.ts";
 
 /** What a packet is aimed at: a VIP's service, or something near it. */
@@ -17,13 +18,16 @@ interface Target {
 type Size = { payload: number; pad: number };
 
 const CLIENTS = {
-  4: ["192.0.2.1", "192.0.2.2", "198.51.100.7", "203.0.113.254", "0.0.0.0", "255.255.255.255"],
+  4: ["192.0.2.1", "192.0.2.2", "198.51.100.7", "203.0.113.254", "0.0.0.0", "255.255.255.255", "127.9.9.9"],
   6: [
     "2001:db8::1",
     "2001:db8::2",
     "2001:db8:1::ffff",
     "fe80::1",
     "::",
+    "::1",
+    "::ffff:c000:201",
+    "ff02::1",
     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
   ],
 };
@@ -96,8 +100,8 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
         ),
         src: mac,
         family: fc.constant(familyOf(to.address)),
-        above: layer4(to),
-        ip: network(to.address),
+        above: layer4(to, serverIds(setup)),
+        ip: network(setup, to.address),
       })
       .map(({ tags, size, dst, src, above, ip }) => {
         const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
@@ -115,19 +119,27 @@ type Step = (builder: PacketBuilder) => PacketBuilder;
 const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
 
-/** Mostly one of the first two, so that their flows come back. */
-const client = (addresses: string[]) =>
-  fc.oneof(
-    { weight: 3, arbitrary: fc.constantFrom(...addresses.slice(0, 2)) },
-    fc.constantFrom(...addresses),
+/** Mostly one of the first two, so that their flows come back; rarely an address of the balancer's own. */
+function client({ machine, vips }: ModelSetup, dst: string): fc.Arbitrary<string> {
+  const addresses = CLIENTS[familyOf(dst)];
+  const own = [
+    machine.address,
+    machine.address6,
+    ...vips.flatMap(({ address }) => addressesOf(address)),
+  ].filter((each) => each !== undefined && familyOf(each) === familyOf(dst)) as string[];
+  return fc.oneof(
+    { weight: 12, arbitrary: fc.constantFrom(...addresses.slice(0, 2)) },
+    { weight: 4, arbitrary: fc.constantFrom(...addresses) },
+    fc.constantFrom(...own, dst),
   );
+}
 
-function network(dst: string): fc.Arbitrary<Step> {
+function network(setup: ModelSetup, dst: string): fc.Arbitrary<Step> {
   const ttl = fc.oneof(fc.constantFrom(1, 2, 63, 64, 65, 128, 255), fc.integer({ min: 1, max: 255 }));
   if (familyOf(dst) === 4) {
     return fc
       .record({
-        src: client(CLIENTS[4]),
+        src: client(setup, dst),
         ttl,
         tos: often(0, fc.nat(255)),
         id: fc.nat(65535),
@@ -140,7 +152,7 @@ function network(dst: string): fc.Arbitrary<Step> {
   }
   return fc
     .record({
-      src: client(CLIENTS[6]),
+      src: client(setup, dst),
       hopLimit: ttl,
       trafficClass: often(0, fc.nat(255)),
       flowLabel: fc.nat(0xfffff),
@@ -155,7 +167,12 @@ function network(dst: string): fc.Arbitrary<Step> {
     });
 }
 
-function layer4(to: Target): fc.Arbitrary<Step> {
+function serverIds({ pools }: ModelSetup): string[] {
+  return pools.flatMap(({ backends }) => backends.flatMap(({ quicServerId }) => quicServerId ?? []));
+}
+
+/** @param ids of QUIC servers */
+function layer4(to: Target, ids: readonly string[]): fc.Arbitrary<Step> {
   const dport = to.port;
   if (to.protocol === "tcp") {
     return fc
@@ -167,7 +184,15 @@ function layer4(to: Target): fc.Arbitrary<Step> {
       })
       .map((fields) => (builder) => builder.tcp({ ...fields, dport }));
   }
-  if (to.protocol === "udp") return clientPort.map((sport) => (builder) => builder.udp({ sport, dport }));
+  if (to.protocol === "udp") {
+    const nothing = fc.constant(new Uint8Array(0));
+    const datagram = ids.length === 0 ? nothing : fc.oneof(nothing, quicDatagram(ids), quicDatagram(ids));
+    return fc.tuple(clientPort, datagram).map(
+      ([sport, bytes]) =>
+        (builder) =>
+          builder.udp({ sport, dport }).payload(bytes),
+    );
+  }
   if (to.protocol === "icmp") {
     return fc
       .record({
