@@ -9,7 +9,7 @@ import {
   COUNTER_VIP_REASONS_BYTES,
   COUNTER_VIPS,
 } from "./layout";
-import { REASON_PROBE } from "./reasons";
+import { REASON_NEW, REASON_PROBE } from "./reasons";
 import { Packet, Vip } from "./records";
 
 export function add(counter: u32, by: u64): void {
@@ -30,12 +30,17 @@ export function countOutcome(packet: Packet, reason: u32): void {
   store<u64>(at, load<u64>(at) + 1);
 }
 
-/** Counts forwarded packets of a VIP, given by its record; bytes are those of IP packets. */
-export function countVip(vip: usize, packets: u64, bytes: u64): void {
+/** Counts forwarded packets of a VIP, given by its record; bytes are those of IP packets. @param opened those that are new */
+export function countVip(vip: usize, packets: u64, bytes: u64, opened: u64): void {
   if (packets == 0) return;
-  const at = COUNTER_VIPS + changetype<Vip>(vip).index * COUNTER_VIP_BYTES;
+  const index = changetype<Vip>(vip).index;
+  const at = COUNTER_VIPS + index * COUNTER_VIP_BYTES;
   add(at, packets);
   add(at + 8, bytes);
+  if (opened == 0) return;
+  add(COUNTER_REASONS + (REASON_NEW << 3), opened);
+  const reason = vipReasons + index * COUNTER_VIP_REASONS_BYTES + (REASON_NEW << 3);
+  store<u64>(reason, load<u64>(reason) + opened);
 }
 
 /** Counts a packet forwarded to a backend. */

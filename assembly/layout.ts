@@ -148,6 +148,11 @@ export const SERVICES_MASK: u32 = 0;
 export const SERVICES_VIPS: u32 = 4;
 /** Offset of the prefix map of the wildcards; 0 when there are none. Its values are offsets of WILDCARD_* records. */
 export const SERVICES_WILDCARDS: u32 = 8;
+/**
+ * A bit for each value of the top byte of an address service's slotHash(), 256 of them: 0 where no VIP has an address with it.
+ * All are 1 when there are wildcards.
+ */
+export const SERVICES_ADDRESSES: u32 = 16;
 /** All VIP_FLAG_* that occur: whether anything has to be asked beside the connection table. */
 export const SERVICES_FLAGS: u32 = 60;
 export const SERVICES_SLOTS: u32 = LINE;

@@ -168,6 +168,7 @@ function emitRun(at: usize, end: usize, portIndex: u32): usize {
   let vip: u32 = 0;
   let vipPackets: u64 = 0;
   let vipBytes: u64 = 0;
+  let opened: u64 = 0;
   for (; at < last; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
     const reason: u32 = packet.reason;
@@ -178,22 +179,25 @@ function emitRun(at: usize, end: usize, portIndex: u32): usize {
     store<u64>(slot, packet.length, 8);
     if (reason == REASON_HIT) {
       hits++;
-    } else {
+    } else if (reason != REASON_NEW) {
       countOutcome(packet, reason);
       if (!isForwarded(reason)) continue;
     }
     if (packet.vip != vip) {
-      countVip(vip, vipPackets, vipBytes);
+      countVip(vip, vipPackets, vipBytes, opened);
+      opened = 0;
       vip = packet.vip;
       vipPackets = 0;
       vipBytes = 0;
     }
     vipPackets++;
     vipBytes += packet.ipLength;
-    countBackend(packet.backend, packet.ipLength, reason == REASON_NEW);
+    const opens = reason == REASON_NEW;
+    opened += u64(opens);
+    countBackend(packet.backend, packet.ipLength, opens);
   }
   port.txPending = index;
-  countVip(vip, vipPackets, vipBytes);
+  countVip(vip, vipPackets, vipBytes, opened);
   add(COUNTER_REASONS + (REASON_HIT << 3), hits);
   if (at == full && at < end) refuse(changetype<Packet>(at), portIndex);
   return at;

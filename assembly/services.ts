@@ -10,6 +10,7 @@ import {
   SERVICE_PORT,
   SERVICE_VIP,
   SERVICE_WIDE,
+  SERVICES_ADDRESSES,
   SERVICES_FLAGS,
   SERVICES_MASK,
   SERVICES_SLOTS,
@@ -81,6 +82,16 @@ function search(address0: u64, address1: u64, tail: u32): usize {
   const found = findWildcard(services, address0, address1, tail);
   if (found != 0) remember(found);
   return found;
+}
+
+/**
+ * Whether an address is a VIP's. Most are not, and are found not to be without a search, whose branches nobody predicts.
+ * @param tail of the address service
+ */
+export function isVip(address0: u64, address1: u64, tail: u32): bool {
+  const top = slotHash(address0, address1, tail) >>> 24;
+  const bits: u32 = load<u8>(services + (top >>> 3), SERVICES_ADDRESSES);
+  return ((bits >>> (top & 7)) & 1) != 0 && findService(address0, address1, tail) != 0;
 }
 
 export function serviceNumber(slot: usize): u32 {

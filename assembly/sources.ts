@@ -5,7 +5,7 @@
 import { HEADER_SOURCE_V4, HEADER_SOURCE_V6 } from "./layout";
 import { REASON_LAND, REASON_NONE, REASON_SPOOFED_SOURCE } from "./reasons";
 import { Packet } from "./records";
-import { findService, tailOf } from "./services";
+import { isVip, tailOf } from "./services";
 import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
 
@@ -41,7 +41,7 @@ function refusal4(ip: usize): u32 {
     (first & 0xf0) == 0xe0 ||
     source == BROADCAST ||
     source == load<u32>(HEADER_SOURCE_V4) ||
-    findService(source, 0, tailOf(0, ipv4.PROTOCOL_ICMP, 4)) != 0;
+    isVip(source, 0, tailOf(0, ipv4.PROTOCOL_ICMP, 4));
   return isForged ? REASON_SPOOFED_SOURCE : REASON_NONE;
 }
 
@@ -53,6 +53,6 @@ function refusal6(ip: usize): u32 {
     (source0 & 0xff) == 0xff ||
     (source0 == 0 && (source1 == 0 || source1 == LOOPBACK1 || <u32>source1 == MAPPED)) ||
     (source0 == load<u64>(HEADER_SOURCE_V6) && source1 == load<u64>(HEADER_SOURCE_V6 + 8)) ||
-    findService(source0, source1, tailOf(0, ipv6.NEXT_ICMPV6, 6)) != 0;
+    isVip(source0, source1, tailOf(0, ipv6.NEXT_ICMPV6, 6));
   return isForged ? REASON_SPOOFED_SOURCE : REASON_NONE;
 }

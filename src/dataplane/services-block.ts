@@ -3,7 +3,7 @@
 
 import * as L from "../../assembly/layout.ts";
 import { type Config, FORWARD_MODES } from "../config/schema.ts";
-import { isWildcard, type Service, serviceKey } from "../config/services.ts";
+import { isWildcard, PROTOCOL_ICMP, PROTOCOL_ICMPV6, type Service, serviceKey } from "../config/services.ts";
 import type { DataplaneExports } from "./binary.ts";
 import type { DirectoryBackend } from "./in-force.ts";
 import { serviceSlots, servicesBytes } from "./plan.ts";
@@ -42,6 +42,7 @@ export function servicesBlock(
   if (wild) {
     view.setUint32(L.SERVICES_WILDCARDS, wild.map, true);
     block.set(wild.bytes, exactBytes);
+    block.fill(255, L.SERVICES_ADDRESSES, L.SERVICES_ADDRESSES + 32);
   }
   for (const { number, vipIndex, address, protocol, port } of exact) {
     const key = serviceKey({ address, protocol, port: Number(port) });
@@ -51,6 +52,8 @@ export function servicesBlock(
       words.getBigUint64(8, true),
       words.getUint32(L.SERVICE_PORT, true),
     );
+    if (protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6)
+      block[L.SERVICES_ADDRESSES + (hash >>> 27)]! |= 1 << ((hash >>> 24) & 7);
     let slot = hash & (slots - 1);
     const at = () => L.SERVICES_SLOTS + slot * L.SERVICE_BYTES;
     while (view.getUint8(at() + L.SERVICE_FAMILY) !== 0) slot = (slot + 1) & (slots - 1);
