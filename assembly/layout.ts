@@ -207,6 +207,13 @@ export const VIP_FORWARD: u32 = 8;
 export const VIP_TTL: u32 = 9;
 /** VIP_FLAG_* bits. */
 export const VIP_FLAGS: u32 = 10;
+/** Destination port of GUE, two bytes in network order. */
+export const VIP_GUE_PORT: u32 = 16;
+/** Second line: outer source addresses of tunnels in network order, and which bits of their last four bytes tell flows apart. */
+export const VIP_SOURCE_V4: u32 = LINE;
+export const VIP_SOURCE_V4_BITS: u32 = LINE + 4;
+export const VIP_SOURCE_V6: u32 = LINE + 8;
+export const VIP_SOURCE_V6_BITS: u32 = LINE + 24;
 
 /** The balancer answers echo requests to the VIP. */
 export const VIP_FLAG_ECHO: u32 = 1;
@@ -231,6 +238,8 @@ export const GUARD_ALLOW: u32 = 1;
 
 export const FORWARD_L2: u32 = 1;
 export const FORWARD_GRE: u32 = 2;
+export const FORWARD_IPIP: u32 = 3;
+export const FORWARD_GUE: u32 = 4;
 
 // ── Prefix map: part of a block of the table heap, immutable once published ──────────────────────
 //

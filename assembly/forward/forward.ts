@@ -1,10 +1,13 @@
 // From a chosen backend to a packet that can leave: resolve the next hop, encapsulate as the VIP's mode says,
-// address it to the next hop. A mode is a module here and a loop in forwardRun().
+// address it to the next hop. A mode is a way to rewrite (tunnel.ts for all that encapsulate) and a loop in forwardRun().
 
 import { backends, block, interfaces, portAt } from "../instance";
 import {
   BACKEND_BYTES,
   FORWARD_GRE,
+  FORWARD_GUE,
+  FORWARD_IPIP,
+  FORWARD_L2,
   INTERFACE_BYTES,
   INTERFACE_MTU,
   NO_PORT,
@@ -15,11 +18,17 @@ import {
 import { obstructed } from "../probe";
 import { REASON_ECHO, REASON_NONE, REASON_UNRESOLVED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
-import { forwardGre } from "./gre";
 import { forwardL2 } from "./l2";
+import { encapsulate } from "./tunnel";
 
-function isTunnelled(packet: Packet): bool {
-  return changetype<Vip>(packet.vip).forward == FORWARD_GRE;
+function modeOf(packet: Packet): u32 {
+  return changetype<Vip>(packet.vip).forward;
+}
+
+/** Whether a packet is forwarded in a mode. What is in no other, such as a self-test that is for no VIP, is in layer 2's. */
+function isIn(packet: Packet, mode: u32): bool {
+  const own = modeOf(packet);
+  return mode == FORWARD_L2 ? own - FORWARD_GRE > FORWARD_GUE - FORWARD_GRE : own == mode;
 }
 
 /** The port by which an interface is reached: the one the packet came from if it can be. A self-test goes back in any case. */
@@ -31,10 +40,10 @@ function egress(ingress: u32, interface_: u32): u32 {
 
 /**
  * Rewrites the packet for its backend and chooses its port.
- * @param tunnelled constant where it is called, so that each mode gets code of its own
+ * @param mode constant where it is called, so that each mode gets code of its own
  * @returns REASON_NONE, or why it cannot go; the packet is unchanged then
  */
-function forward(packet: Packet, tunnelled: bool): u32 {
+function forward(packet: Packet, mode: u32): u32 {
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
   const nextHop = atomic.load<u64>(changetype<usize>(backend));
   if (nextHop >>> 56 == 0) return REASON_UNRESOLVED;
@@ -42,10 +51,10 @@ function forward(packet: Packet, tunnelled: bool): u32 {
   const port = egress(packet.port, slot);
   if (port == NO_PORT) return REASON_UNRESOLVED;
   const egressInterface = interfaces + slot * INTERFACE_BYTES;
-  if (tunnelled) {
+  if (mode != FORWARD_L2) {
     const vip = changetype<Vip>(packet.vip);
     const mtu = load<u32>(egressInterface, INTERFACE_MTU);
-    const obstacle = inline.always(forwardGre(packet, vip, backend, mtu));
+    const obstacle = inline.always(encapsulate(packet, vip, backend, mtu, mode));
     if (obstacle != REASON_NONE) return obstacle;
   }
   forwardL2(packet.start, nextHop, load<u64>(egressInterface));
@@ -53,33 +62,44 @@ function forward(packet: Packet, tunnelled: bool): u32 {
   return REASON_NONE;
 }
 
-function forwardPlain(first: usize, end: usize): usize {
+/** Rewrites the packets from `first` on that are forwarded in this mode. @returns the record after the last of them */
+function forwardIn(first: usize, end: usize, mode: u32): usize {
   let at = first;
   for (; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
-    if (packet.reason >= REASON_ECHO || isTunnelled(packet)) break;
-    const obstacle = inline.always(forward(packet, false));
+    if (packet.reason >= REASON_ECHO || !inline.always(isIn(packet, mode))) break;
+    const obstacle = inline.always(forward(packet, mode));
     if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
   }
   return at;
 }
 
-function forwardTunnelled(first: usize, end: usize): usize {
-  let at = first;
-  for (; at < end; at += PACKET_BYTES) {
-    const packet = changetype<Packet>(at);
-    if (packet.reason >= REASON_ECHO || !isTunnelled(packet)) break;
-    const obstacle = inline.always(forward(packet, true));
-    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
-  }
-  return at;
+// Each mode has a loop of its own, so that none pays for the registers of another.
+
+function forwardAllL2(first: usize, end: usize): usize {
+  return inline.always(forwardIn(first, end, FORWARD_L2));
+}
+
+function forwardAllGre(first: usize, end: usize): usize {
+  return inline.always(forwardIn(first, end, FORWARD_GRE));
+}
+
+function forwardAllIpip(first: usize, end: usize): usize {
+  return inline.always(forwardIn(first, end, FORWARD_IPIP));
+}
+
+function forwardAllGue(first: usize, end: usize): usize {
+  return inline.always(forwardIn(first, end, FORWARD_GUE));
 }
 
 /**
- * Rewrites the packets from `first` on that are forwarded in the same mode; what cannot go gets another reason. Each
- * mode has a loop of its own, so that none pays for the registers of another.
+ * Rewrites the packets from `first` on that are forwarded in the same mode; what cannot go gets another reason.
  * @returns the record after the last of them
  */
 export function forwardRun(first: usize, end: usize): usize {
-  return isTunnelled(changetype<Packet>(first)) ? forwardTunnelled(first, end) : forwardPlain(first, end);
+  const mode = modeOf(changetype<Packet>(first));
+  if (mode == FORWARD_GRE) return forwardAllGre(first, end);
+  if (mode == FORWARD_IPIP) return forwardAllIpip(first, end);
+  if (mode == FORWARD_GUE) return forwardAllGue(first, end);
+  return forwardAllL2(first, end);
 }

@@ -96,7 +96,7 @@ function renderVips(vips: VipSummary[]): string {
       .map(({ protocol, ports }) => `${protocol} ${ports.map((one) => portsText(one.port)).join(",")}`)
       .join(" "),
     vip.pool,
-    vip.ttl === undefined ? vip.forward : `${vip.forward}, TTL ${vip.ttl}`,
+    forwardText(vip),
     vip.echo ? "answered" : "dropped",
   ]);
   return columns([["VIP", "ADDRESS", "SERVICES", "POOL", "FORWARD", "PING"], ...rows]);
@@ -115,6 +115,15 @@ function renderGuards(vips: VipSummary[]): string {
     ];
   });
   return rows.length === 0 ? "" : columns([["VIP", "GUARD", ""], ...rows]);
+}
+
+/** The mode, and what a tunnel was told. */
+function forwardText({ forward, ttl, guePort, sourcePrefix }: VipSummary): string {
+  return [
+    guePort === undefined ? forward : `${forward} to port ${guePort}`,
+    ...(ttl === undefined ? [] : [`TTL ${ttl}`]),
+    ...(sourcePrefix === undefined ? [] : [`from ${sourcePrefix.join(" and ")}`]),
+  ].join(", ");
 }
 
 function renderPool({ name, algorithm, tableSize, health, vips, backends }: PoolSummary): string {

@@ -1,7 +1,15 @@
 // The configuration: types, defaults, documentation and validation, declared once. docs/configuration.md is
 // generated from the descriptions here. A default is written as a user would write it.
 import type { z } from "zod";
-import { BATCH, FORWARD_GRE, FORWARD_L2, MAX_INTERFACES, MAX_WORKERS } from "../../assembly/layout.ts";
+import {
+  BATCH,
+  FORWARD_GRE,
+  FORWARD_GUE,
+  FORWARD_IPIP,
+  FORWARD_L2,
+  MAX_INTERFACES,
+  MAX_WORKERS,
+} from "../../assembly/layout.ts";
 import { endpoint } from "./address.ts";
 import { admin } from "./admin.ts";
 import { announce } from "./announce.ts";
@@ -10,6 +18,7 @@ import { checkConsistency } from "./consistency.ts";
 import { forwarder } from "./forwarder.ts";
 import { guard, quic, quicServerId } from "./guard.ts";
 import { health } from "./health.ts";
+import { TUNNEL_MODES, tunnel } from "./tunnel.ts";
 import {
   boolean,
   choice,
@@ -112,7 +121,7 @@ const backend = section({
   address: unicastAddress().describe("Where the backend is."),
   port: portNumber()
     .optional()
-    .describe("Port of the service on the backend. The modes `l2` and `gre` leave a packet's port alone."),
+    .describe("Port of the service on the backend. No mode changes the port of a packet."),
   weight: integer(0, 65535)
     .prefault(1)
     .describe("Share of new flows, relative to the other backends of the pool. 0 takes none."),
@@ -165,18 +174,14 @@ const vip = section({
       "packet before a range, and a range before every port.",
   ),
   pool: name().describe("The pool that its flows go to."),
-  forward: choice("l2", "gre")
+  forward: choice("l2", ...TUNNEL_MODES)
     .prefault("l2")
     .describe(
-      "`l2` rewrites the MAC addresses: the backend is on the same segment. `gre` wraps the packet in GRE " +
-        "(RFC 2784): the backend may be anywhere. Either way the backend holds the virtual address on a loopback and " +
-        "answers the client directly.",
+      "`l2` rewrites the MAC addresses: the backend is on the same segment. The others are tunnels, and the backend may be " +
+        "anywhere: `gre` (RFC 2784), `ipip` (IP in IP, of either family in either), `gue` (in UDP: GUE variant 1, which is " +
+        "foo-over-UDP of IP). In each of them the backend holds the virtual address on a loopback and answers the client directly.",
     ),
-  tunnel: section({
-    ttl: integer(1, 255).prefault(64).describe("TTL or hop limit of the outer header."),
-  })
-    .prefault({})
-    .describe("What `gre` needs to know."),
+  tunnel: tunnel.prefault({}).describe("What the tunnels need to know."),
   echo: boolean().prefault(true).describe("Whether the balancer answers pings to the virtual address."),
   guard: guard
     .optional()
@@ -223,4 +228,6 @@ export type VipConfig = Config["vips"][number];
 export const FORWARD_MODES: Readonly<Record<VipConfig["forward"], number>> = {
   l2: FORWARD_L2,
   gre: FORWARD_GRE,
+  ipip: FORWARD_IPIP,
+  gue: FORWARD_GUE,
 };

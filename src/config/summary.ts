@@ -4,6 +4,7 @@ import { type InterfaceFacts, largestMtu } from "./interfaces.ts";
 import type { Ports } from "./ports.ts";
 import type { Config, PoolConfig, VipConfig } from "./schema.ts";
 import { expandServices, PROTOCOL_TCP, PROTOCOL_UDP } from "./services.ts";
+import { isTunnel } from "./tunnel.ts";
 
 export interface VipSummary {
   name: string;
@@ -11,8 +12,11 @@ export interface VipSummary {
   address: string;
   pool: string;
   forward: VipConfig["forward"];
-  /** Outer TTL or hop limit; only of tunnels. */
+  /** Outer TTL or hop limit; only of tunnels, as what follows. */
   ttl?: number;
+  guePort?: number;
+  /** Where outer source addresses are from, instead of the machine's. */
+  sourcePrefix?: string[];
   echo: boolean;
   guard?: VipConfig["guard"];
   quic: VipConfig["quic"];
@@ -104,7 +108,7 @@ function summarizeVips(config: Config): VipSummary[] {
     address,
     pool,
     forward,
-    ...(forward === "l2" ? {} : { ttl: tunnel.ttl }),
+    ...summarizeTunnel(forward, tunnel),
     echo,
     ...(guard && { guard }),
     quic,
@@ -114,6 +118,14 @@ function summarizeVips(config: Config): VipSummary[] {
       port,
     })),
   }));
+}
+
+function summarizeTunnel(
+  forward: VipConfig["forward"],
+  { ttl, guePort, sourcePrefix }: VipConfig["tunnel"],
+): Partial<VipSummary> {
+  if (!isTunnel(forward)) return {};
+  return { ttl, ...(forward === "gue" && { guePort }), ...(sourcePrefix && { sourcePrefix }) };
 }
 
 function summarizePools(config: Config): PoolSummary[] {

@@ -25,6 +25,7 @@ import { servicesBlock, servicesEntry } from "./services-block.ts";
 import type { Statistics } from "./statistics.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
+import { machineSources } from "./tunnel-record.ts";
 
 export type { DirectoryBackend } from "./in-force.ts";
 
@@ -189,7 +190,8 @@ export class Directory {
       number: take(this.#services, numberName(service)),
     }));
     const poolRecord = (name: string) => this.poolRecord(name);
-    const parts = { services, vips, vipNumbers, members, poolRecord };
+    const sources = machineSources(this.#arena);
+    const parts = { services, vips, vipNumbers, members, poolRecord, sources };
     const servicesBytes = servicesBlock(parts, this.#exports.slotHash);
     return { pools, members, vips, vipNumbers, services, servicesBytes };
   }

@@ -16,6 +16,7 @@ import { type QueueRings, Wiring } from "./wiring.ts";
 
 export class Engine {
   readonly config: Config;
+  readonly secret: readonly bigint[];
   readonly arena: Arena;
   readonly heap: TableHeap;
   readonly publication: Publication;
@@ -29,6 +30,7 @@ export class Engine {
   /** @param secret four 64-bit words keying the connection table */
   constructor(config: Config, shape: Shape, secret: readonly bigint[]) {
     this.config = config;
+    this.secret = secret;
     const { address, address6 } = config.machine;
     this.arena = new Arena(planArena(config, shape), {
       secret,

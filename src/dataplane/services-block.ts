@@ -9,6 +9,7 @@ import type { DirectoryBackend } from "./in-force.ts";
 import { serviceSlots, servicesBytes } from "./plan.ts";
 import { Policies } from "./policies.ts";
 import type { PublishedBlock } from "./published-blocks.ts";
+import { type Sources, writeTunnel } from "./tunnel-record.ts";
 import { wildcardsOf } from "./wildcards.ts";
 import { wildcardsBlock } from "./wildcards-block.ts";
 
@@ -22,11 +23,12 @@ export interface ServicesBlock {
   poolRecord: (name: string) => number;
   /** Backends by pool. */
   members: ReadonlyMap<string, readonly DirectoryBackend[]>;
+  sources: Sources;
 }
 
 /** The block's bytes. @param slotHash of the data plane, so that both look in the same place */
 export function servicesBlock(
-  { services, vips, vipNumbers, poolRecord, members }: ServicesBlock,
+  { services, vips, vipNumbers, poolRecord, members, sources }: ServicesBlock,
   slotHash: DataplaneExports["slotHash"],
 ): Uint8Array {
   const exact = services.filter((service) => !isWildcard(service));
@@ -73,6 +75,7 @@ export function servicesBlock(
     const flags = (vip.echo ? L.VIP_FLAG_ECHO : 0) | policies.write(vip, members.get(vip.pool)!, record);
     view.setUint8(at + L.VIP_FLAGS, flags);
     flagsOfAll |= flags;
+    writeTunnel(vip, sources, record);
   });
   view.setUint32(L.SERVICES_FLAGS, flagsOfAll, true);
   return policies.append(block);

@@ -79,7 +79,10 @@ function describe(
   const backend = result.backend === 0 ? undefined : directory.backends[result.backend]!;
   const isFlow = vip !== undefined && result.key !== 0n;
   const before = shown(bytes);
-  const after = result.out === undefined ? null : shown(result.out);
+  const after =
+    result.out === undefined
+      ? null
+      : shown(result.out, vip?.forward === "gue" ? vip.tunnel.guePort : undefined);
   const tunnel = result.verdict === "forward" && vip?.forward !== "l2" ? result.l3 : undefined;
   const name = (id: number) => (id === 0 ? null : names[id]!);
   return {
@@ -132,8 +135,9 @@ function lookup(
   return { hash: hex(BigInt(hash), 8), size: empty ? 0 : size, slot: empty ? null : slot, entry };
 }
 
-function shown(bytes: Uint8Array): ShownPacket {
-  return { bytes: Buffer.from(bytes).toString("hex"), length: bytes.length, headers: decodeHeaders(bytes) };
+function shown(bytes: Uint8Array, guePort?: number): ShownPacket {
+  const headers = decodeHeaders(bytes, guePort);
+  return { bytes: Buffer.from(bytes).toString("hex"), length: bytes.length, headers };
 }
 
 /** Shard, line and entry of a flow key, by docs/datapath.md §2. */

@@ -8,7 +8,7 @@ import { stringify } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
 import { OfflineEngine } from "../../src/io/offline.ts";
 import { Model } from "../model/model.ts";
-import { type Config, offlineSetup } from "../model/setup.ts";
+import { type Config, offlineSetup, type TunnelMode } from "../model/setup.ts";
 import { hostilePacket, type TimedPacket, traffic } from "../packets/hostile.ts";
 import { vipAddress, vipPorts } from "../packets/services.ts";
 import { runs } from "../runs.ts";
@@ -54,13 +54,29 @@ const vip = fc.record({
   address: vipAddress,
   protocol: fc.constantFrom<"tcp" | "udp" | "any">("tcp", "udp", "any"),
   ports: vipPorts,
-  forward: fc.constantFrom<"l2" | "gre">("l2", "gre"),
+  forward: fc.constantFrom<"l2" | TunnelMode>("l2", "gre", "ipip", "gue"),
+  tunnel: fc.record({
+    ttl: fc.constantFrom(1, 64, 255),
+    guePort: fc.constantFrom(1, 6080, 65535),
+    sourcePrefix: fc.constantFrom(
+      [],
+      ["172.16.0.0/16"],
+      ["fd16::/64"],
+      ["172.16.7.0/30", "fd16::7:0/112"],
+      ["172.16.0.9", "fd16::8/125"],
+      ["172.0.0.0/8", "fd00::/16"],
+    ),
+  }),
   echo: fc.boolean(),
-  ttl: fc.constantFrom(1, 64, 255),
   pool: fc.nat(1),
   byServerId: fc.boolean(),
   guard: fc.option(guard, { freq: 2, nil: undefined }),
 });
+
+/** No prefix is no key in the configuration. */
+function omitEmpty<T extends { sourcePrefix: readonly string[] }>({ sourcePrefix, ...rest }: T) {
+  return { ...rest, ...(sourcePrefix.length > 0 && { sourcePrefix }) };
+}
 
 /** Configurations of two pools and up to eight VIPs, some of them sharing an address or containing each other. */
 const config: fc.Arbitrary<Config> = fc
@@ -100,7 +116,7 @@ const config: fc.Arbitrary<Config> = fc
           },
         ]),
       ),
-      vips: vips.flatMap(({ ports, pool, ttl, byServerId, guard, ...rest }, i) => {
+      vips: vips.flatMap(({ ports, pool, tunnel, byServerId, guard, ...rest }, i) => {
         const { serverIdBytes, backends } = pools[pool]!;
         const isQuic = byServerId && rest.protocol !== "tcp" && serverIdBytes > 0 && backends.length > 0;
         const free = ports.filter((port) => !used.has(`${rest.address}|${port}`));
@@ -113,7 +129,7 @@ const config: fc.Arbitrary<Config> = fc
                 name: `vip${i}`,
                 port: free,
                 pool: `pool${pool}`,
-                tunnel: { ttl },
+                tunnel: omitEmpty(tunnel),
                 ...(guard && { guard }),
                 ...(isQuic && { quic: { routeBy: "server-id" as const } }),
               },

@@ -172,7 +172,7 @@ export class Rig {
   }
 }
 
-/** Two pools, l2 and gre in both families, every protocol, a guard, QUIC: what a packet can meet. */
+/** Two pools, every mode in both families, every protocol, a guard, QUIC: what a packet can meet. */
 export function anyConfig(more: Record<string, object> = {}): object {
   const backends = [1, 2, 3, 4].map((n) => ({
     name: `b${n}`,
@@ -195,6 +195,18 @@ export function anyConfig(more: Record<string, object> = {}): object {
       { name: "web6", address: "fd99::1", protocol: "any", port: [80, 443], pool: "near" },
       { name: "tunnel", address: "10.99.0.2", protocol: "any", port: 80, pool: "far", forward: "gre" },
       { name: "tunnel6", address: "fd99::2", protocol: "any", port: 80, pool: "far", forward: "gre" },
+      { name: "ipip", address: "10.99.0.6", protocol: "any", port: 80, pool: "far", forward: "ipip" },
+      { name: "ipip6", address: "fd99::6", protocol: "any", port: 80, pool: "far", forward: "ipip" },
+      { name: "gue", address: "10.99.0.7", protocol: "any", port: 80, pool: "far", forward: "gue" },
+      {
+        name: "gue6",
+        address: "fd99::7",
+        protocol: "any",
+        port: 80,
+        pool: "far",
+        forward: "gue",
+        tunnel: { sourcePrefix: ["172.16.0.0/16", "fd16::/64"], ttl: 9 },
+      },
       { name: "silent", address: "10.99.0.3", port: 80, pool: "near", echo: false },
       { name: "guarded", address: "10.99.0.4", protocol: "any", port: 443, pool: "near", guard, quic },
       { name: "guarded6", address: "fd99::4", protocol: "any", port: 443, pool: "near", guard, quic },

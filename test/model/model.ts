@@ -9,10 +9,11 @@ import { flowKey, slotOf, tableHash } from "./flowkey.ts";
 import { Guard, serverIdOf } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
 import { type Parsed, parse } from "./parse.ts";
-import { echoReply, encapsulate, withMacs } from "./rewrite.ts";
+import { echoReply, withMacs } from "./rewrite.ts";
 import { Services } from "./services.ts";
 import type { BackendSetup, BackendState, ModelSetup } from "./setup.ts";
 import { Sources } from "./sources.ts";
+import { encapsulate, framed, sourceAddress } from "./tunnel.ts";
 
 export interface Outcome {
   verdict: "forward" | "reply" | "pass" | "drop";
@@ -214,17 +215,36 @@ export class Model {
     const known = { ...chosen, backend: backend.name, tracked, track: track.track };
     if (backend.mac === undefined) return { ...known, verdict: "drop", reason: "unresolved" };
     const egress = this.#setup.interfaces[backend.interface ?? 0]!;
-    const { machine } = this.#setup;
     const { vip } = flow.service;
-    let body: Uint8Array | undefined = packet;
-    if (vip.forward === "gre") {
-      const source = familyOf(backend.address) === 4 ? machine.address : machine.address6;
-      if (source === undefined) throw new Error(`the machine has no address to reach ${backend.address}`);
-      const tunnel = { source, destination: backend.address, ttl: vip.ttl, mtu: egress.mtu };
-      body = encapsulate(packet, flow.ip, tunnel);
+    let body = packet;
+    if (vip.forward !== "l2") {
+      const outer = this.#tunnelled(packet, flow, backend);
+      if (outer.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
+      body = framed(packet, flow.ip, outer);
     }
-    if (!body) return { ...known, verdict: "drop", reason: "too-big" };
     const out = withMacs(body, backend.mac, egress.mac);
     return { ...known, verdict: "forward", reason: tracked ? "hit" : reason, out };
+  }
+
+  /** The packet in the tunnel of its VIP, from the outer header on. */
+  #tunnelled(packet: Uint8Array, { ip, service, tuple }: Flow, { address }: BackendSetup): Uint8Array {
+    const { machine, secret } = this.#setup;
+    const { forward, ttl, guePort, sourcePrefixes } = service.vip;
+    if (forward === "l2") throw new Error(`${service.vip.name} is not reached by a tunnel`);
+    const key = flowKey(secret, tuple, service.number, service.wide);
+    const family = familyOf(address);
+    const prefix = sourcePrefixes.find((each) => familyOf(each) === family);
+    const own = family === 4 ? machine.address : machine.address6;
+    const source = prefix ?? own;
+    if (source === undefined) throw new Error(`the machine has no address to reach ${address}`);
+    const tunnel = {
+      mode: forward,
+      source: sourceAddress(source, key),
+      destination: address,
+      ttl,
+      guePort,
+      key,
+    };
+    return encapsulate(packet, ip, tunnel);
   }
 }

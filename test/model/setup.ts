@@ -30,6 +30,8 @@ export interface PoolSetup {
 /** A port, a range `8000-8099`, or 0 for every port. */
 export type Ports = number | string;
 
+export type TunnelMode = "gre" | "ipip" | "gue";
+
 export interface VipSetup {
   name: string;
   /** Or a prefix. */
@@ -37,8 +39,11 @@ export interface VipSetup {
   protocols: ("tcp" | "udp")[];
   ports: Ports[];
   pool: string;
-  forward: "l2" | "gre";
+  forward: "l2" | TunnelMode;
   ttl: number;
+  guePort: number;
+  /** At most one of each family. */
+  sourcePrefixes: string[];
   echo: boolean;
   guard?: GuardSetup;
   /** quic.routeBy: server-id */
@@ -106,8 +111,8 @@ export interface ConfigVip {
   protocol?: "tcp" | "udp" | "any";
   port: Ports | Ports[];
   pool: string;
-  forward?: "l2" | "gre";
-  tunnel?: { ttl?: number };
+  forward?: "l2" | TunnelMode;
+  tunnel?: { ttl?: number; guePort?: number; sourcePrefix?: string | readonly string[] };
   echo?: boolean;
   guard?: GuardSetup;
   quic?: { routeBy?: "none" | "server-id" };
@@ -164,6 +169,8 @@ export function offlineSetup(config: Config): ModelSetup {
       pool: vip.pool,
       forward: vip.forward ?? "l2",
       ttl: vip.tunnel?.ttl ?? 64,
+      guePort: vip.tunnel?.guePort ?? 6080,
+      sourcePrefixes: [vip.tunnel?.sourcePrefix ?? []].flat(),
       echo: vip.echo ?? true,
       ...(vip.guard && { guard: vip.guard }),
       byServerId: vip.quic?.routeBy === "server-id",
