@@ -4,6 +4,7 @@ import { columns, counted } from "../columns.ts";
 import { portsText } from "../config/ports.ts";
 import type { Change } from "./changes.ts";
 import type { Explanation, ShownPacket } from "./explain.ts";
+import { guardText } from "./guard.ts";
 import { type Field, fieldAt } from "./headers.ts";
 
 /** The text that `explain` prints, without a final newline. */
@@ -35,7 +36,8 @@ const TRACKS: Readonly<Record<string, string>> = {
 
 /** Each decision and how it came out, in the order in which the engine takes them. */
 function steps(explanation: Explanation): string[][] {
-  const { vip, service, flow, connection, lookup, backend, changes, verdict, reason, meaning } = explanation;
+  const { vip, service, flow, guard, connection, lookup, backend, changes, verdict, reason, meaning } =
+    explanation;
   const rows: string[][] = [];
   if (vip && service) {
     const { protocol, port, number } = service;
@@ -46,12 +48,13 @@ function steps(explanation: Explanation): string[][] {
   } else {
     rows.push(["VIP", reason === "not-vip" ? "none has this service" : "not asked: it was decided before"]);
   }
+  if (guard) rows.push(["guard", guardText(guard)]);
   if (flow) {
     rows.push(
       ["flow key", `${flow.key}, mixed from source, service ${service!.number} and the secret`],
       ["shard", `${flow.shard} of ${flow.shards}`],
       ["line", `${flow.line} of ${flow.lines}, fingerprint ${flow.fingerprint}, signature ${flow.signature}`],
-      ["connection table", TRACKS[connection!.outcome] ?? connection!.outcome],
+      ["connection table", connection ? (TRACKS[connection.outcome] ?? connection.outcome) : "not asked"],
     );
   }
   if (lookup) {
