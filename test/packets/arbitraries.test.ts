@@ -9,9 +9,16 @@ import { validPacket } from "./arbitraries.ts";
 import { hostilePacket, traffic } from "./hostile.ts";
 
 const setup = offlineSetup({
+  conntrack: { newFlowsPerSecond: 1 },
   machine: { address: "10.0.0.11", address6: "fd00::11" },
   pools: {
-    web: { tableSize: 251, backends: [{ address: "10.0.0.21" }, { address: "fd00::22" }] },
+    web: {
+      tableSize: 251,
+      backends: [
+        { address: "10.0.0.21", quicServerId: "0a01" },
+        { address: "fd00::22", quicServerId: "0a02" },
+      ],
+    },
     none: {},
   },
   vips: [
@@ -26,6 +33,21 @@ const setup = offlineSetup({
       echo: false,
     },
     { name: "gre6", address: "2001:db8:99::1", protocol: "any", port: 80, pool: "web", forward: "gre" },
+    {
+      name: "quic",
+      address: "10.99.0.3",
+      protocol: "udp",
+      port: 443,
+      pool: "web",
+      quic: { routeBy: "server-id" },
+    },
+    {
+      name: "guarded",
+      address: "10.99.0.4",
+      port: 80,
+      pool: "web",
+      guard: { deny: ["192.0.2.1"], packetsPerSecond: { limit: 1 } },
+    },
     { name: "none", address: "2001:db8:99::2", protocol: "udp", port: 53, pool: "none" },
   ],
 });
@@ -43,13 +65,19 @@ function seen(packets: fc.Arbitrary<Uint8Array>): string[] {
 }
 
 const WELL_FORMED = [
+  "drop denied",
   "drop extension-header",
   "drop fragment",
   "drop icmp-unsupported",
+  "drop land",
   "drop no-backend",
+  "drop rate-limited",
+  "drop spoofed-source",
   "drop too-big",
   "forward hit",
   "forward new",
+  "forward server-id",
+  "forward table",
   "pass not-ip",
   "pass not-vip",
   "reply echo",
