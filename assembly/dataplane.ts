@@ -5,6 +5,7 @@ export { mayEnter } from "./admission";
 export { lean } from "./frames";
 export { foldDestination, slotHash } from "./hash";
 export * from "./layout";
+export { parseExtended } from "./parse";
 export { touched } from "./pipeline";
 export { askVips } from "./policies";
 export { abandon, pending } from "./ports";

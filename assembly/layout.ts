@@ -54,6 +54,9 @@ export const MAX_BACKENDS: u32 = 65535;
 export const MAX_SERVICES: u32 = 65535;
 export const MAX_VIPS: u32 = 4096;
 export const MAX_POOLS: u32 = 4096;
+/** Extension headers of an IPv6 packet that are walked, and how far from its frame's start what follows may lie. */
+export const MAX_EXTENSION_HEADERS: u32 = 8;
+export const MAX_LAYER4_OFFSET: u32 = 255;
 /** Bytes in front of a received packet, room for a tunnel's headers: the kernel's XDP_PACKET_HEADROOM. */
 export const HEADROOM: u32 = 256;
 

@@ -15,7 +15,7 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   "bad-length": "a length field that contradicts the frame",
   "ttl-expired": "TTL or hop limit is 0",
   fragment: "a fragment: only the first has ports, so its flow is not known",
-  "extension-header": "an IPv6 extension header hides the ports",
+  "extension-header": "its IPv6 extension headers are too many, too long or of a kind that hides the ports",
   "icmp-unsupported": "ICMP to a VIP that is no echo request, or the VIP does not answer those",
   "no-backend": "the pool has no backend that takes flows",
   unresolved: "the MAC address of the backend's next hop is not known",

@@ -67,9 +67,39 @@ function parseIpv4(packet: Uint8Array, l3: number, services: Services): Parsed {
   return parseLayer4(packet, ip, services);
 }
 
+const ROUTING_HEADER = 43;
 const FRAGMENT_HEADER = 44;
-/** Hop-by-hop, routing, AH, destination options, mobility, HIP, shim6 (RFC 7045 §4, without ESP and fragment). */
-const EXTENSION_HEADERS = [0, 43, 51, 60, 135, 139, 140];
+const AUTHENTICATION_HEADER = 51;
+/** Hop-by-hop, routing, fragment, AH, destination options, mobility, HIP, shim6 (RFC 7045 §4, without ESP). */
+const EXTENSION_HEADERS = [0, ROUTING_HEADER, FRAGMENT_HEADER, AUTHENTICATION_HEADER, 60, 135, 139, 140];
+const MOST_EXTENSION_HEADERS = 8;
+const FARTHEST_LAYER4 = 255;
+
+/** Rule 3. Moves `ip` behind its extension headers. @returns why that cannot be done */
+function walkExtensions(
+  packet: Uint8Array,
+  ip: Ip,
+): "truncated" | "extension-header" | "fragment" | undefined {
+  for (let headers = 0; EXTENSION_HEADERS.includes(ip.protocol); headers++) {
+    if (ip.protocol === AUTHENTICATION_HEADER || headers === MOST_EXTENSION_HEADERS)
+      return "extension-header";
+    if (ip.l4Length < 8) return "truncated";
+    let bytes = (packet[ip.l4 + 1]! + 1) * 8;
+    if (ip.protocol === FRAGMENT_HEADER) {
+      bytes = 8;
+      const offset = field(packet, ip.l4 + 2, 2) >> 3;
+      const more = packet[ip.l4 + 3]! & 1;
+      if (offset !== 0 || more !== 0) return "fragment";
+    }
+    if (ip.protocol === ROUTING_HEADER && packet[ip.l4 + 3] !== 0) return "extension-header";
+    if (ip.l4Length < bytes) return "truncated";
+    if (ip.l4 + bytes > FARTHEST_LAYER4) return "extension-header";
+    ip.protocol = packet[ip.l4]!;
+    ip.l4 += bytes;
+    ip.l4Length -= bytes;
+  }
+  return undefined;
+}
 
 /** Rule 3. RFC 8200 §3. */
 function parseIpv6(packet: Uint8Array, l3: number, services: Services): Parsed {
@@ -89,8 +119,9 @@ function parseIpv6(packet: Uint8Array, l3: number, services: Services): Parsed {
     source: packet.slice(l3 + 8, l3 + 24),
     destination: packet.slice(l3 + 24, l3 + 40),
   };
-  if (ip.protocol === FRAGMENT_HEADER) return addressRule(ip, "fragment", services);
-  if (EXTENSION_HEADERS.includes(ip.protocol)) return addressRule(ip, "extension-header", services);
+  const obstacle = walkExtensions(packet, ip);
+  if (obstacle === "truncated") return drop(obstacle);
+  if (obstacle) return addressRule(ip, obstacle, services);
   return parseLayer4(packet, ip, services);
 }
 

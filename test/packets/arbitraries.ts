@@ -134,6 +134,22 @@ function client({ machine, vips }: ModelSetup, dst: string): fc.Arbitrary<string
   );
 }
 
+interface Extension {
+  type: number;
+  words: number;
+  /** A routing header's segments left, or whether more fragments follow. */
+  third: number;
+}
+
+const extensions: fc.Arbitrary<Extension[]> = fc.array(
+  fc.record({
+    type: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(0, 43, 44, 60, 135, 139, 140) }, fc.constant(51)),
+    words: fc.oneof({ weight: 5, arbitrary: fc.nat(2) }, fc.nat(30)),
+    third: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.constant(1)),
+  }),
+  { maxLength: 10 },
+);
+
 function network(setup: ModelSetup, dst: string): fc.Arbitrary<Step> {
   const ttl = fc.oneof(fc.constantFrom(1, 2, 63, 64, 65, 128, 255), fc.integer({ min: 1, max: 255 }));
   if (familyOf(dst) === 4) {
@@ -156,12 +172,15 @@ function network(setup: ModelSetup, dst: string): fc.Arbitrary<Step> {
       hopLimit: ttl,
       trafficClass: often(0, fc.nat(255)),
       flowLabel: fc.nat(0xfffff),
-      chain: often([], fc.array(fc.constantFrom(0, 43, 44, 51, 60, 135, 139, 140), { maxLength: 3 })),
+      chain: fc.oneof({ weight: 4, arbitrary: fc.constant<Extension[]>([]) }, extensions),
     })
     .map(({ chain, ...fields }) => (builder) => {
       const start = builder.ipv6({ ...fields, dst });
       return chain.reduce(
-        (built, type) => (type === 44 ? built.fragment() : built.extension({ type })),
+        (built, { type, words, third }) =>
+          type === 44
+            ? built.fragment({ more: third === 1 })
+            : built.extension({ type, content: Uint8Array.of(0, third, ...new Uint8Array(words * 8 + 4)) }),
         start,
       );
     });
