@@ -4,6 +4,7 @@
 export { mayEnter } from "./admission";
 export { lean } from "./frames";
 export { foldDestination, slotHash } from "./hash";
+export { deliverIcmpError, parseIcmpError } from "./icmp-error";
 export * from "./layout";
 export { parseExtended } from "./parse";
 export { touched } from "./pipeline";

@@ -13,10 +13,17 @@ const FRAGMENT: usize = 2;
 const SEGMENTS_LEFT: usize = 3;
 /** Offset and more-fragments bit of a fragment header, raw. */
 const FRAGMENT_MASK: u32 = 0xf9ff;
+/** Offset alone. */
+const OFFSET_MASK: u32 = 0xf8ff;
 
 /** What walk() returns when a header is cut short, or is one that is not walked. */
 export const WALK_TRUNCATED: u32 = 1 << 16;
 export const WALK_REFUSED: u32 = 2 << 16;
+
+/** Whether a fragment header, all of it readable, is of a fragment other than the first. */
+export function isLaterFragment6(header: usize): bool {
+  return (load<u16>(header, FRAGMENT) & OFFSET_MASK) != 0;
+}
 
 /**
  * Walks extension headers up to what is none, or is a fragment header of more than one fragment (RFC 6946).

@@ -451,12 +451,20 @@ export const PACKET_REASON: u32 = 43;
 export const PACKET_TRACK: u32 = 44;
 /** Port by which it came. */
 export const PACKET_PORT: u32 = 45;
+/** PACKET_KIND_*. */
+export const PACKET_KIND: u32 = 46;
 /** Set in what steer() returns when the packet has a shard. */
 export const STEERED: u32 = 256;
+/** Set besides when the packet concerns a flow whose shard may be another: offline it goes alone, so that the order is kept. */
+export const STEERED_APART: u32 = 512;
 /** Frame it lies in, as an offset into the frames region: stays when the packet's start moves. */
 export const PACKET_FRAME: u32 = 48;
 /** Ports of its flow, raw: source in the low, destination in the high half. */
 export const PACKET_PORTS: u32 = 52;
+
+export const PACKET_KIND_ORDINARY: u32 = 0;
+/** An ICMP error about a packet of its flow. It has no line until it follows the flow's entry. */
+export const PACKET_KIND_ICMP_ERROR: u32 = 2;
 
 // ── Connection table ─────────────────────────────────────────────────────────────────────────────
 //

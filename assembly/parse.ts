@@ -7,6 +7,7 @@
 
 import { WALK_REFUSED, WALK_TRUNCATED, walk } from "./extensions";
 import { flowKey4, flowKey6, foldDestination, lineOf, shardOf } from "./hash";
+import { parseIcmpError } from "./icmp-error";
 import { lineAt } from "./instance";
 import { MAX_LAYER4_OFFSET, VIP_FLAG_ECHO } from "./layout";
 import {
@@ -211,8 +212,12 @@ function parseIcmp(
   if (service == 0) return REASON_NOT_VIP;
   belongTo(packet, service);
   if (rest < icmp.ICMP_BYTES) return REASON_TRUNCATED;
+  const typeCode = icmp.typeCode(l4);
   const answers = (changetype<Vip>(packet.vip).flags & VIP_FLAG_ECHO) != 0;
-  return answers && icmp.typeCode(l4) == request ? REASON_ECHO : REASON_ICMP_UNSUPPORTED;
+  if (answers && typeCode == request) return REASON_ECHO;
+  const type = typeCode & 0xff;
+  const isError = packet.family == 4 ? icmp.isError4(type) : icmp.isError6(type);
+  return isError ? parseIcmpError(packet, l4, rest) : REASON_ICMP_UNSUPPORTED;
 }
 
 /** What cannot be told by its ports is dropped if it goes to an address of ours, and left alone if not. */
@@ -224,7 +229,7 @@ function addressRule(packet: Packet, address0: u64, address1: u64, protocol: u32
 }
 
 /** @param service the one that findService found last @returns its number */
-function belongTo(packet: Packet, service: usize): u32 {
+export function belongTo(packet: Packet, service: usize): u32 {
   const number = serviceNumber(service);
   packet.service = <u16>number;
   packet.vip = latestVip;

@@ -11,6 +11,7 @@ import { mayEnter } from "./admission";
 import { followEntry, insert, isExpired, isLive, matchAway, matchHome, neighbour } from "./conntrack";
 import { replyEcho } from "./forward/echo";
 import { forwardRun } from "./forward/forward";
+import { deliverIcmpError } from "./icmp-error";
 import { block, newFlows, self } from "./instance";
 import {
   PACKET_BYTES,
@@ -105,7 +106,8 @@ function follow(packet: Packet, entry: usize, track: u32): bool {
 
 /**
  * Phase 3: follows the hits up to the first miss, and lists what is not found from there on. A hit behind a miss is left to
- * phase 5, because what the miss inserts may evict it.
+ * phase 5, because what the miss inserts may evict it. Packets without a line (ICMP errors) match nothing in the arena's first,
+ * unused one, and so are left to phase 5, too.
  * @returns the number of misses
  */
 function match(first: usize, end: usize): u32 {
@@ -143,6 +145,7 @@ function consult(misses: u32): void {
   let sum = touched;
   for (let i: u32 = 0; i < misses; i++) {
     const packet = missAt(i);
+    if (packet.line == 0) continue;
     sum ^= load<u64>(neighbour(packet.line));
     choose(packet);
   }
@@ -167,6 +170,10 @@ function enter(first: usize, end: usize): void {
     const packet = changetype<Packet>(at);
     if (packet.reason != REASON_NONE) continue;
     const line: usize = packet.line;
+    if (line == 0) {
+      deliverIcmpError(packet);
+      continue;
+    }
     const home = matchHome(line, packet.key);
     if (follow(packet, home, TRACK_HIT)) continue;
     const away = matchAway(line, packet.key);

@@ -14,6 +14,8 @@ export const REASON_PROBE: u32 = 3;
 export const REASON_TABLE: u32 = 4;
 /** Forwarded: to the backend whose server id is in the QUIC connection id, without an entry. */
 export const REASON_SERVER_ID: u32 = 5;
+/** Forwarded: an ICMP error about a packet of a backend, delivered to that backend. */
+export const REASON_ICMP_ERROR: u32 = 6;
 /** Replied. */
 export const REASON_ECHO: u32 = 8;
 /** Passed to the host. */

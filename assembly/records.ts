@@ -12,6 +12,7 @@ import {
   PACKET_HASH,
   PACKET_IP_LENGTH,
   PACKET_KEY,
+  PACKET_KIND,
   PACKET_L3,
   PACKET_L4,
   PACKET_LENGTH,
@@ -81,6 +82,7 @@ export class Packet {
   reason: u8;
   track: u8;
   port: u8;
+  kind: u8;
   frame: u32;
   ports: u32;
 }
@@ -102,6 +104,7 @@ if (offsetof<Packet>("tcpFlags") != PACKET_TCP_FLAGS) ERROR("PACKET_TCP_FLAGS");
 if (offsetof<Packet>("reason") != PACKET_REASON) ERROR("PACKET_REASON");
 if (offsetof<Packet>("track") != PACKET_TRACK) ERROR("PACKET_TRACK");
 if (offsetof<Packet>("port") != PACKET_PORT) ERROR("PACKET_PORT");
+if (offsetof<Packet>("kind") != PACKET_KIND) ERROR("PACKET_KIND");
 if (offsetof<Packet>("frame") != PACKET_FRAME) ERROR("PACKET_FRAME");
 if (offsetof<Packet>("ports") != PACKET_PORTS) ERROR("PACKET_PORTS");
 

@@ -27,6 +27,8 @@ export const PROTOCOL_GRE: u32 = 47;
 const DONT_FRAGMENT: u32 = 0x0040;
 /** More-fragments bit and offset, raw. */
 const FRAGMENT_MASK: u32 = 0xff3f;
+/** Offset alone. */
+const OFFSET_MASK: u32 = 0xff1f;
 
 // Every getter needs the 20 bytes of the fixed header.
 
@@ -50,6 +52,10 @@ export function totalLength(ip: usize): u32 {
 }
 export function isFragment(ip: usize): bool {
   return (load<u16>(ip, FRAGMENT) & FRAGMENT_MASK) != 0;
+}
+/** Whether it is a fragment other than the first. */
+export function isLaterFragment(ip: usize): bool {
+  return (load<u16>(ip, FRAGMENT) & OFFSET_MASK) != 0;
 }
 export function ttl(ip: usize): u32 {
   return load<u8>(ip, TTL);

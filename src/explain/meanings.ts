@@ -7,6 +7,7 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   probe: "a probe of the balancer's own: no connection table, not counted for VIP and backend",
   table: "the flow is new, and more came in a second than are entered: the lookup table chose its backend",
   "server-id": "its QUIC connection id names the backend: no connection table",
+  "icmp-error": "an ICMP error about a packet of a backend: it is told, and no entry changes",
   echo: "an echo request to a VIP that answers",
   "not-ip": "neither IPv4 nor IPv6: the host gets it",
   "not-vip": "not for a service of a VIP: the host gets it",
@@ -16,7 +17,8 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   "ttl-expired": "TTL or hop limit is 0",
   fragment: "a fragment: only the first has ports, so its flow is not known",
   "extension-header": "its IPv6 extension headers are too many, too long or of a kind that hides the ports",
-  "icmp-unsupported": "ICMP to a VIP that is no echo request, or the VIP does not answer those",
+  "icmp-unsupported":
+    "ICMP to a VIP that is neither an echo request that it answers nor an error about one of its flows",
   "no-backend": "the pool has no backend that takes flows",
   unresolved: "the MAC address of the backend's next hop is not known",
   "too-big": "with the tunnel's headers it is larger than the MTU",

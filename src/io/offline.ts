@@ -2,7 +2,8 @@
 //
 // Packets are fed in rounds in which the clock stands still. In each round every packet goes to the worker
 // that owns its shard, as the XDP program would steer it, and the round ends when each has its record in a
-// journal. So the result does not depend on the number of workers or on how fast they run.
+// journal. Packets that workers hand over (ICMP errors) have a round of their own, which keeps the order. So the result does
+// not depend on the number of workers or on how fast they run.
 
 import * as L from "../../assembly/layout.ts";
 import { REASON_OVERSIZED } from "../../assembly/reasons.ts";
@@ -42,6 +43,15 @@ export interface OfflineResult extends Omit<PacketRecord, "worker" | "frame" | "
   out?: Uint8Array;
 }
 
+/** A packet in its frame, and where it goes. */
+interface Delivery {
+  worker: number;
+  frame: number;
+  length: number;
+  /** It has a round of its own. */
+  apart: boolean;
+}
+
 export interface OfflineOptions {
   workers?: number;
   /** Runs the workers in this thread, one after the other, instead of in a pool. */
@@ -62,6 +72,8 @@ export class OfflineEngine {
   readonly #pool: WorkerPool | undefined;
   /** Whether workers share buckets, so that it matters which of them is first. */
   readonly #oneByOne: boolean;
+  /** The first packet of the next round, if the round before had to end in front of it. */
+  #prepared: Delivery | undefined;
 
   constructor(config: Config, { workers = 1, inline = false }: OfflineOptions = {}) {
     this.engine = new Engine(
@@ -95,11 +107,8 @@ export class OfflineEngine {
   /** Processes packets in order; their times must not decrease. @returns one result per packet, in order */
   async process(packets: readonly OfflinePacket[]): Promise<OfflineResult[]> {
     const results: OfflineResult[] = new Array(packets.length);
-    let at = 0;
-    while (at < packets.length) {
-      const end = this.#roundEnd(packets, at);
-      await this.#round(packets, at, end, results);
-      at = end;
+    for (let at = 0; at < packets.length; ) {
+      at = await this.#round(packets, at, this.#roundEnd(packets, at), results);
     }
     return results;
   }
@@ -113,26 +122,27 @@ export class OfflineEngine {
     return end;
   }
 
+  /** Processes a round. @returns where it ended: at `to`, or at a packet that goes apart */
   async #round(
     packets: readonly OfflinePacket[],
     from: number,
     to: number,
     results: OfflineResult[],
-  ): Promise<void> {
-    const { arena } = this.engine;
-    const deliveries: { worker: number; frame: number; length: number }[] = [];
+  ): Promise<number> {
+    const deliveries: Delivery[] = [];
     const inFlight = new Map<number, number>();
-    for (let i = from; i < to; i++) {
-      const { bytes } = packets[i]!;
+    let end = from;
+    for (; end < to && !deliveries.at(-1)?.apart; end++) {
+      const { bytes } = packets[end]!;
       if (bytes.length > this.#queue.capacity) {
-        results[i] = oversized();
+        results[end] = oversized();
         continue;
       }
-      const frame = await this.#frame();
-      const start = this.#queue.address(frame);
-      arena.u8.set(bytes, start);
-      deliveries.push({ worker: this.#steer(start, bytes.length), frame, length: bytes.length });
-      inFlight.set(frame, i);
+      const delivery = this.#prepared ?? (await this.#prepare(bytes));
+      this.#prepared = delivery.apart && deliveries.length > 0 ? delivery : undefined;
+      if (this.#prepared) break;
+      deliveries.push(delivery);
+      inFlight.set(delivery.frame, end);
     }
     const receivers = new Set(deliveries.map(({ worker }) => worker));
     this.#setClock(packets[from]!.timeMs);
@@ -144,6 +154,18 @@ export class OfflineEngine {
       if (this.#pool && inFlight.size > 0) await this.#letWork();
     }
     for (const exports of this.#inline ?? []) exports.settle();
+    return end;
+  }
+
+  /** Writes a packet into a frame. */
+  async #prepare(bytes: Uint8Array): Promise<Delivery> {
+    const { arena, exports } = this.engine;
+    const frame = await this.#frame();
+    const start = this.#queue.address(frame);
+    arena.u8.set(bytes, start);
+    const steered = exports.steer(start, bytes.length);
+    const worker = steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & (L.SHARDS - 1))]!;
+    return { frame, length: bytes.length, worker, apart: (steered & L.STEERED_APART) !== 0 };
   }
 
   /** Sets the workers' clock. They read it after they have taken packets, and packets are shown after it is set. */
@@ -178,12 +200,6 @@ export class OfflineEngine {
       for (let worker = 0; worker < this.engine.workers; worker++) this.#pool.wake(worker);
       await this.#letWork();
     }
-  }
-
-  #steer(start: number, length: number): number {
-    const { arena, exports } = this.engine;
-    const steered = exports.steer(start, length);
-    return steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & ~L.STEERED)]!;
   }
 
   /**

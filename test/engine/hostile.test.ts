@@ -211,6 +211,7 @@ suite("hostile packets", () => {
         "denied",
         "server-id",
         "spoofed-source",
+        "icmp-error",
       ]) {
         assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
       }

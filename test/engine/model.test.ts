@@ -186,6 +186,7 @@ suite("engine and model agree", () => {
       "denied",
       "rate-limited",
       "server-id",
+      "icmp-error",
     ]) {
       assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
     }

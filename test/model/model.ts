@@ -37,6 +37,7 @@ export interface Outcome {
 
 type Flow = Extract<Parsed, { step: "flow" }>;
 type Echo = Extract<Parsed, { step: "echo" }>;
+type IcmpError = Extract<Parsed, { step: "error" }>;
 
 /** Bytes in front of a received packet, out of the frame's. */
 const HEADROOM = 256;
@@ -126,6 +127,7 @@ export class Model {
     }
     if (parsed.step === "done") return { ...outcome, verdict: parsed.verdict, reason: parsed.reason };
     if (parsed.step === "echo") return { ...outcome, ...this.#answer(packet, parsed) };
+    if (parsed.step === "error") return { ...outcome, ...this.#deliver(packet, parsed, outcome.key) };
     const guarded = this.#guarded(parsed);
     if (guarded) return { ...outcome, verdict: "drop", reason: guarded };
     return { ...outcome, ...this.#forward(packet, parsed, outcome.key) };
@@ -159,6 +161,7 @@ export class Model {
     const parsed = parse(packet, this.#services);
     if (parsed.step === "done") return { verdict: parsed.verdict, reason: parsed.reason };
     if (parsed.step === "echo") return this.#answer(packet, parsed);
+    if (parsed.step === "error") return { verdict: "drop", reason: "icmp-unsupported" };
     const backend = ports.get((parsed.tuple.sourcePort[0]! << 8) | parsed.tuple.sourcePort[1]!);
     if (backend === undefined) return { verdict: "drop", reason: "no-backend" };
     const {
@@ -167,6 +170,20 @@ export class Model {
       out,
     } = this.#send(packet, parsed, { backend, track: TRACK_NONE }, {});
     return { verdict, reason: verdict === "forward" ? "probe" : reason, ...(out && { out }) };
+  }
+
+  /** §3: an ICMP error goes where its flow goes, and leaves no trace. */
+  #deliver(packet: Uint8Array, error: IcmpError, key: bigint): Partial<Outcome> {
+    const refused = this.#sources.refusal(error.ip.source, error.ip.destination);
+    if (refused) return { verdict: "drop", reason: refused };
+    const delivered = (outcome: Partial<Outcome>): Partial<Outcome> =>
+      outcome.verdict === "forward" ? { ...outcome, reason: "icmp-error" } : outcome;
+    const found = this.#conntrack.look(key);
+    if (found) return delivered(this.#send(packet, error, found, {}));
+    const table = this.table(error.service.vip.pool);
+    if (table.length === 0) return { verdict: "drop", reason: "no-backend" };
+    const slot = slotOf(tableHash(this.#setup.seed, error.tuple), table.length);
+    return delivered(this.#send(packet, error, { backend: table[slot]!, track: TRACK_NONE }, { slot }));
   }
 
   #forward(packet: Uint8Array, flow: Flow, key: bigint): Partial<Outcome> {
@@ -205,7 +222,7 @@ export class Model {
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
   #send(
     packet: Uint8Array,
-    flow: Flow,
+    flow: Pick<Flow, "ip" | "service">,
     track: Track,
     chosen: { slot?: number },
     reason = "new",

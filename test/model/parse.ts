@@ -21,6 +21,7 @@ export interface Ip {
 export type Parsed =
   | { step: "done"; verdict: "pass" | "drop"; reason: string; service?: Service; tuple?: Tuple }
   | { step: "echo"; ip: Ip; service: Service; tuple: Tuple }
+  | { step: "error"; ip: Ip; service: Service; tuple: Tuple }
   | { step: "flow"; ip: Ip; service: Service; tuple: Tuple; tcpFlags: number | undefined };
 
 const NO_PORT = new Uint8Array(2);
@@ -74,11 +75,14 @@ const AUTHENTICATION_HEADER = 51;
 const EXTENSION_HEADERS = [0, ROUTING_HEADER, FRAGMENT_HEADER, AUTHENTICATION_HEADER, 60, 135, 139, 140];
 const MOST_EXTENSION_HEADERS = 8;
 const FARTHEST_LAYER4 = 255;
+/** Bytes of extension headers in a packet that an ICMP error quotes. */
+const FARTHEST_QUOTED = 255;
 
 /** Rule 3. Moves `ip` behind its extension headers. @returns why that cannot be done */
 function walkExtensions(
   packet: Uint8Array,
-  ip: Ip,
+  ip: Pick<Ip, "protocol" | "l4" | "l4Length">,
+  farthest = FARTHEST_LAYER4,
 ): "truncated" | "extension-header" | "fragment" | undefined {
   for (let headers = 0; EXTENSION_HEADERS.includes(ip.protocol); headers++) {
     if (ip.protocol === AUTHENTICATION_HEADER || headers === MOST_EXTENSION_HEADERS)
@@ -93,7 +97,7 @@ function walkExtensions(
     }
     if (ip.protocol === ROUTING_HEADER && packet[ip.l4 + 3] !== 0) return "extension-header";
     if (ip.l4Length < bytes) return "truncated";
-    if (ip.l4 + bytes > FARTHEST_LAYER4) return "extension-header";
+    if (ip.l4 + bytes > farthest) return "extension-header";
     ip.protocol = packet[ip.l4]!;
     ip.l4 += bytes;
     ip.l4Length -= bytes;
@@ -168,8 +172,60 @@ function parseIcmp(packet: Uint8Array, ip: Ip, services: Services): Parsed {
   const refuse = (reason: string): Parsed => ({ step: "done", verdict: "drop", reason, service, tuple });
   if (ip.l4Length < 8) return refuse("truncated");
   const isRequest = packet[ip.l4] === (ip.family === 4 ? 8 : 128) && packet[ip.l4 + 1] === 0;
-  if (!isRequest || !service.vip.echo) return refuse("icmp-unsupported");
-  return { step: "echo", ip, service, tuple };
+  if (isRequest && service.vip.echo) return { step: "echo", ip, service, tuple };
+  const quoted = quotedFlow(packet, ip);
+  const flow = quoted && services.find(ip.destination, quoted.protocol, field(quoted.destinationPort, 0, 2));
+  if (!quoted || !flow) return refuse("icmp-unsupported");
+  return { step: "error", ip, service: flow, tuple: quoted };
+}
+
+/** Types of messages that quote a packet: RFC 792, RFC 4443 §3. */
+const ERRORS = { 4: [3, 11, 12], 6: [1, 2, 3, 4] };
+
+/** The flow that an ICMP error is about: of the client's packets, so the other way round than the packet that it quotes. */
+function quotedFlow(packet: Uint8Array, message: Ip): Tuple | undefined {
+  if (!ERRORS[message.family].includes(packet[message.l4]!)) return undefined;
+  const at = message.l4 + 8;
+  const end = message.l4 + message.l4Length;
+  const quoted = message.family === 4 ? quotedIpv4(packet, at, end) : quotedIpv6(packet, at, end);
+  if (!quoted || ![TCP, UDP].includes(quoted.protocol) || end - quoted.l4 < 8) return undefined;
+  if (Buffer.compare(quoted.source, message.destination) !== 0) return undefined;
+  return {
+    source: quoted.destination,
+    destination: quoted.source,
+    sourcePort: packet.slice(quoted.l4 + 2, quoted.l4 + 4),
+    destinationPort: packet.slice(quoted.l4, quoted.l4 + 2),
+    protocol: quoted.protocol,
+  };
+}
+
+type Quoted = Pick<Ip, "protocol" | "source" | "destination" | "l4">;
+
+function quotedIpv4(packet: Uint8Array, at: number, end: number): Quoted | undefined {
+  if (end - at < 20) return undefined;
+  const headerLength = (packet[at]! & 15) * 4;
+  const isLaterFragment = (field(packet, at + 6, 2) & 0x1fff) !== 0;
+  if (packet[at]! >> 4 !== 4 || headerLength < 20 || isLaterFragment) return undefined;
+  return {
+    protocol: packet[at + 9]!,
+    source: packet.slice(at + 12, at + 16),
+    destination: packet.slice(at + 16, at + 20),
+    l4: at + headerLength,
+  };
+}
+
+function quotedIpv6(packet: Uint8Array, at: number, end: number): Quoted | undefined {
+  if (end - at < 40 || packet[at]! >> 4 !== 6) return undefined;
+  const next = { protocol: packet[at + 6]!, l4: at + 40, l4Length: end - at - 40 };
+  const obstacle = walkExtensions(packet, next, at + 40 + FARTHEST_QUOTED);
+  if (obstacle === "fragment" && field(packet, next.l4 + 2, 2) >> 3 === 0) {
+    next.protocol = packet[next.l4]!;
+    next.l4 += 8;
+  } else if (obstacle) {
+    return undefined;
+  }
+  const source = packet.slice(at + 8, at + 24);
+  return { protocol: next.protocol, source, destination: packet.slice(at + 24, at + 40), l4: next.l4 };
 }
 
 /** Address rule: dropped for the reason given when the destination is a VIP's, else passed. */

@@ -50,6 +50,7 @@ const WELL_FORMED = [
   "drop oversized",
   "drop too-big",
   "forward hit",
+  "forward icmp-error",
   "forward new",
   "pass not-ip",
   "pass not-vip",

@@ -13,6 +13,8 @@ interface Target {
   address: string;
   protocol: "tcp" | "udp" | "icmp" | "other";
   port: number;
+  /** An ICMP error about a packet from there, not a packet to it. */
+  error?: boolean;
 }
 
 type Size = { payload: number; pad: number };
@@ -83,6 +85,7 @@ function target(setup: ModelSetup): fc.Arbitrary<Target> {
   return fc.oneof(
     { weight: 5, arbitrary: fc.constantFrom(...few) },
     { weight: 2, arbitrary: fc.constantFrom(...services) },
+    { weight: 1, arbitrary: fc.constantFrom(...few).map((to) => ({ ...to, error: true })) },
     { weight: 3, arbitrary: near },
   );
 }
@@ -150,6 +153,16 @@ const extensions: fc.Arbitrary<Extension[]> = fc.array(
   { maxLength: 10 },
 );
 
+function extended(start: PacketBuilder, chain: Extension[]): PacketBuilder {
+  return chain.reduce(
+    (built, { type, words, third }) =>
+      type === 44
+        ? built.fragment({ more: third === 1 })
+        : built.extension({ type, content: Uint8Array.of(0, third, ...new Uint8Array(words * 8 + 4)) }),
+    start,
+  );
+}
+
 function network(setup: ModelSetup, dst: string): fc.Arbitrary<Step> {
   const ttl = fc.oneof(fc.constantFrom(1, 2, 63, 64, 65, 128, 255), fc.integer({ min: 1, max: 255 }));
   if (familyOf(dst) === 4) {
@@ -176,13 +189,36 @@ function network(setup: ModelSetup, dst: string): fc.Arbitrary<Step> {
     })
     .map(({ chain, ...fields }) => (builder) => {
       const start = builder.ipv6({ ...fields, dst });
-      return chain.reduce(
-        (built, { type, words, third }) =>
-          type === 44
-            ? built.fragment({ more: third === 1 })
-            : built.extension({ type, content: Uint8Array.of(0, third, ...new Uint8Array(words * 8 + 4)) }),
-        start,
-      );
+      return extended(start, chain);
+    });
+}
+
+/** An ICMP error that quotes a packet of a target's, or something near it. */
+function icmpError(from: Target): fc.Arbitrary<Step> {
+  const family = familyOf(from.address);
+  return fc
+    .record({
+      type: often(3, fc.nat(13)),
+      code: fc.nat(5),
+      src: often(from.address, fc.constantFrom(...STRANGERS.filter((each) => familyOf(each) === family))),
+      dst: fc.constantFrom(...CLIENTS[family].slice(0, 3)),
+      dport: clientPort,
+      options: often(0, fc.nat(10)),
+      fragmentOffset: often(0, fc.nat(0x1fff)),
+      chain: often<Extension[]>([], extensions),
+    })
+    .map(({ type, code, src, dst, dport, options, fragmentOffset, chain }) => (builder) => {
+      const ports = { sport: from.port, dport };
+      const quoted =
+        family === 4
+          ? builder
+              .icmp({ type, code, id: 0, seq: 1400 })
+              .ipv4({ src, dst, fragmentOffset, options: new Uint8Array(options * 4).fill(1) })
+          : extended(
+              builder.icmpv6({ type: type === 3 ? 2 : type, code, seq: 1400 }).ipv6({ src, dst }),
+              chain,
+            );
+      return from.protocol === "udp" ? quoted.udp(ports) : quoted.tcp({ ...ports, flags: "A" });
     });
 }
 
@@ -193,6 +229,7 @@ function serverIds({ pools }: ModelSetup): string[] {
 /** @param ids of QUIC servers */
 function layer4(to: Target, ids: readonly string[]): fc.Arbitrary<Step> {
   const dport = to.port;
+  if (to.error) return icmpError(to);
   if (to.protocol === "tcp") {
     return fc
       .record({
