@@ -2,6 +2,7 @@
 // a binary that was compiled from another layout.
 
 export { mayEnter } from "./admission";
+export { parseFragment4, parseFragment6 } from "./fragments";
 export { lean } from "./frames";
 export { foldDestination, slotHash } from "./hash";
 export { deliverIcmpError, parseIcmpError } from "./icmp-error";

@@ -11,18 +11,30 @@ import { EXTENSION_BYTES, isExtension, NEXT_AUTHENTICATION, NEXT_FRAGMENT, NEXT_
 const LENGTH: usize = 1;
 const FRAGMENT: usize = 2;
 const SEGMENTS_LEFT: usize = 3;
+const IDENTIFICATION: usize = 4;
 /** Offset and more-fragments bit of a fragment header, raw. */
 const FRAGMENT_MASK: u32 = 0xf9ff;
-/** Offset alone. */
-const OFFSET_MASK: u32 = 0xf8ff;
 
 /** What walk() returns when a header is cut short, or is one that is not walked. */
 export const WALK_TRUNCATED: u32 = 1 << 16;
 export const WALK_REFUSED: u32 = 2 << 16;
 
-/** Whether a fragment header, all of it readable, is of a fragment other than the first. */
+// Every getter needs the 8 bytes of a fragment header.
+
+/** Bytes of the datagram's fragmentable part in front of this fragment. */
+export function fragmentOffset6(header: usize): u32 {
+  return bswap<u16>(load<u16>(header, FRAGMENT)) & 0xfff8;
+}
+export function hasMoreFragments6(header: usize): bool {
+  return (load<u8>(header, FRAGMENT + 1) & 1) != 0;
+}
+/** Raw. */
+export function identification6(header: usize): u32 {
+  return load<u32>(header, IDENTIFICATION);
+}
+/** Whether it is a fragment other than the first. */
 export function isLaterFragment6(header: usize): bool {
-  return (load<u16>(header, FRAGMENT) & OFFSET_MASK) != 0;
+  return fragmentOffset6(header) != 0;
 }
 
 /**

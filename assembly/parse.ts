@@ -6,6 +6,7 @@
 // inline.always stands where a call would cost more than what it does: docs/performance.md, "Work on the data plane".
 
 import { WALK_REFUSED, WALK_TRUNCATED, walk } from "./extensions";
+import { parseFragment4, parseFragment6 } from "./fragments";
 import { flowKey4, flowKey6, foldDestination, lineOf, shardOf } from "./hash";
 import { parseIcmpError } from "./icmp-error";
 import { lineAt } from "./instance";
@@ -15,7 +16,6 @@ import {
   REASON_BAD_LENGTH,
   REASON_ECHO,
   REASON_EXTENSION_HEADER,
-  REASON_FRAGMENT,
   REASON_ICMP_UNSUPPORTED,
   REASON_NONE,
   REASON_NOT_IP,
@@ -74,8 +74,8 @@ function parseIpv4(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   packet.ipLength = <u16>total;
   packet.l4 = <u8>(l3 + header);
   const destination: u64 = ipv4.destination(ip);
-  if (ipv4.isFragment(ip)) return addressRule(packet, destination, 0, ipv4.PROTOCOL_ICMP, REASON_FRAGMENT);
   const l4 = ip + header;
+  if (ipv4.isFragment(ip)) return parseFragment4(packet, ip, l4, rest);
   let ports: u32 = 0;
   if (protocol == ipv4.PROTOCOL_TCP) {
     const reason = parseTcp(packet, l4, rest);
@@ -166,9 +166,7 @@ export function parseExtended(packet: Packet, ip: usize, rest: u32): u32 {
   packet.l4 = <u8>(after + bytes);
   const l4 = ip + ipv6.IPV6_BYTES + bytes;
   const room = rest - bytes;
-  if (protocol == ipv6.NEXT_FRAGMENT) {
-    return addressRule(packet, address0, address1, ipv6.NEXT_ICMPV6, REASON_FRAGMENT);
-  }
+  if (protocol == ipv6.NEXT_FRAGMENT) return parseFragment6(packet, ip, l4, room);
   if (protocol == ipv6.NEXT_ICMPV6) {
     return parseIcmp(packet, l4, room, address0, address1, ipv6.NEXT_ICMPV6, icmp.ECHO_REQUEST_V6);
   }
@@ -221,7 +219,7 @@ function parseIcmp(
 }
 
 /** What cannot be told by its ports is dropped if it goes to an address of ours, and left alone if not. */
-function addressRule(packet: Packet, address0: u64, address1: u64, protocol: u32, reason: u32): u32 {
+export function addressRule(packet: Packet, address0: u64, address1: u64, protocol: u32, reason: u32): u32 {
   const service = findService(address0, address1, tailOf(0, protocol, packet.family));
   if (service == 0) return REASON_NOT_VIP;
   belongTo(packet, service);
@@ -236,7 +234,7 @@ export function belongTo(packet: Packet, service: usize): u32 {
   return number;
 }
 
-function setKey(packet: Packet, key: u64): void {
+export function setKey(packet: Packet, key: u64): void {
   packet.key = key;
   packet.line = <u32>lineAt(shardOf(key), lineOf(key));
 }

@@ -31,6 +31,7 @@ import { classifyProbes } from "./probe";
 import {
   REASON_ECHO,
   REASON_HANDED,
+  REASON_HELD,
   REASON_HIT,
   REASON_NEW,
   REASON_NO_BACKEND,
@@ -50,7 +51,7 @@ export function process(count: u32): void {
   const first = block + WORKER_BATCH;
   const end = first + count * PACKET_BYTES;
   touchAll(first, end, PACKET_START);
-  const handed = classify(first, end);
+  const kept = classify(first, end);
   if (probing != 0) classifyProbes(first, end);
   if ((flagsOfAll & (VIP_FLAG_GUARD | VIP_FLAG_QUIC)) != 0) askVips(first, end);
   touchAll(first, end, PACKET_LINE);
@@ -61,7 +62,7 @@ export function process(count: u32): void {
   }
   rewrite(first, end);
   emit(first, end);
-  commit(count, handed);
+  commit(count, kept);
 }
 
 // Each phase takes the records from `first` up to `end`: addresses.
@@ -76,20 +77,20 @@ function touchAll(first: usize, end: usize, field: usize): void {
   touched = sum;
 }
 
-/** Phase 1. @returns whether some packets belong to other workers */
+/** Phase 1. @returns whether some packets get no verdict in this batch: they belong to other workers, or wait */
 export function classify(first: usize, end: usize): bool {
-  let handed = false;
+  let kept = false;
   for (let at = first; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
     let reason = inline.always(parse(packet));
     if (reason == REASON_NONE) {
       if (ownerOf(packet.key) == self) continue;
       reason = REASON_HANDED;
-      handed = true;
     }
+    if (reason >= REASON_HELD) kept = true;
     packet.reason = <u8>reason;
   }
-  return handed;
+  return kept;
 }
 
 /** Follows an entry if there is one and it is live. @param track where it was found */

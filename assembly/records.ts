@@ -24,6 +24,7 @@ import {
   PACKET_SERVICE,
   PACKET_SLOT,
   PACKET_START,
+  PACKET_TAG,
   PACKET_TCP_FLAGS,
   PACKET_TRACK,
   PACKET_VIP,
@@ -85,6 +86,7 @@ export class Packet {
   kind: u8;
   frame: u32;
   ports: u32;
+  tag: u64;
 }
 if (offsetof<Packet>("start") != PACKET_START) ERROR("PACKET_START");
 if (offsetof<Packet>("length") != PACKET_LENGTH) ERROR("PACKET_LENGTH");
@@ -107,6 +109,7 @@ if (offsetof<Packet>("port") != PACKET_PORT) ERROR("PACKET_PORT");
 if (offsetof<Packet>("kind") != PACKET_KIND) ERROR("PACKET_KIND");
 if (offsetof<Packet>("frame") != PACKET_FRAME) ERROR("PACKET_FRAME");
 if (offsetof<Packet>("ports") != PACKET_PORTS) ERROR("PACKET_PORTS");
+if (offsetof<Packet>("tag") != PACKET_TAG) ERROR("PACKET_TAG");
 
 /** Where a ring's parts are. The kernel's and our own rings look the same from here. */
 @unmanaged

@@ -8,6 +8,7 @@ import { checksumOf, replaceWord } from "./checksum";
 const VERSION_LENGTH: usize = 0;
 const TOS: usize = 1;
 const TOTAL_LENGTH: usize = 2;
+const IDENTIFICATION: usize = 4;
 const FRAGMENT: usize = 6;
 const TTL: usize = 8;
 const PROTOCOL: usize = 9;
@@ -52,6 +53,17 @@ export function totalLength(ip: usize): u32 {
 }
 export function isFragment(ip: usize): bool {
   return (load<u16>(ip, FRAGMENT) & FRAGMENT_MASK) != 0;
+}
+/** Raw. */
+export function identification(ip: usize): u32 {
+  return load<u16>(ip, IDENTIFICATION);
+}
+/** Bytes of the datagram in front of this fragment. */
+export function fragmentOffset(ip: usize): u32 {
+  return (<u32>bswap<u16>(load<u16>(ip, FRAGMENT)) & 0x1fff) << 3;
+}
+export function hasMoreFragments(ip: usize): bool {
+  return (load<u8>(ip, FRAGMENT) & 0x20) != 0;
 }
 /** Whether it is a fragment other than the first. */
 export function isLaterFragment(ip: usize): bool {

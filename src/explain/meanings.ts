@@ -15,7 +15,7 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   "bad-header": "a version or a header length that cannot be",
   "bad-length": "a length field that contradicts the frame",
   "ttl-expired": "TTL or hop limit is 0",
-  fragment: "a fragment: only the first has ports, so its flow is not known",
+  fragment: "a fragment of a datagram that is not for a TCP or UDP service of the VIP",
   "extension-header": "its IPv6 extension headers are too many, too long or of a kind that hides the ports",
   "icmp-unsupported":
     "ICMP to a VIP that is neither an echo request that it answers nor an error about one of its flows",
@@ -29,5 +29,8 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   land: "its source address is its destination",
   denied: "the VIP's guard does not take packets from its source",
   "rate-limited": "more packets a second came from its source's prefix than the VIP's guard takes",
+  "fragment-tiny": "a fragment that holds a part of the TCP or UDP header: only attacks are cut so small",
+  "fragment-timeout": "a fragment whose datagram's first one, which has the ports, did not come in time",
+  "fragment-limit": "a fragment that would have had to wait for the first one, and too many did already",
   oversized: "larger than a frame: the kernel would not have received it",
 };

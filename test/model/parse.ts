@@ -21,6 +21,17 @@ export interface Ip {
 export type Parsed =
   | { step: "done"; verdict: "pass" | "drop"; reason: string; service?: Service; tuple?: Tuple }
   | { step: "echo"; ip: Ip; service: Service; tuple: Tuple }
+  | {
+      step: "fragment";
+      ip: Ip;
+      /** The address service. */
+      service: Service;
+      /** Without ports. */
+      tuple: Tuple;
+      identification: Uint8Array;
+      isFirst: boolean;
+      tcpFlags: number | undefined;
+    }
   | { step: "error"; ip: Ip; service: Service; tuple: Tuple }
   | { step: "flow"; ip: Ip; service: Service; tuple: Tuple; tcpFlags: number | undefined };
 
@@ -64,7 +75,14 @@ function parseIpv4(packet: Uint8Array, l3: number, services: Services): Parsed {
   };
   const moreFragments = (packet[l3 + 6]! & 0x20) !== 0;
   const fragmentOffset = field(packet, l3 + 6, 2) & 0x1fff;
-  if (moreFragments || fragmentOffset !== 0) return addressRule(ip, "fragment", services);
+  if (moreFragments || fragmentOffset !== 0) {
+    const identification = packet.slice(l3 + 4, l3 + 6);
+    return parseFragment(packet, ip, services, {
+      identification,
+      offset: fragmentOffset * 8,
+      more: moreFragments,
+    });
+  }
   return parseLayer4(packet, ip, services);
 }
 
@@ -125,8 +143,57 @@ function parseIpv6(packet: Uint8Array, l3: number, services: Services): Parsed {
   };
   const obstacle = walkExtensions(packet, ip);
   if (obstacle === "truncated") return drop(obstacle);
+  if (obstacle === "fragment") return parseFragment6(packet, ip, services);
   if (obstacle) return addressRule(ip, obstacle, services);
   return parseLayer4(packet, ip, services);
+}
+
+/** RFC 8200 §4.5. */
+function parseFragment6(packet: Uint8Array, ip: Ip, services: Services): Parsed {
+  const header = ip.l4;
+  ip.protocol = packet[header]!;
+  ip.l4 += 8;
+  ip.l4Length -= 8;
+  if (ip.l4 > FARTHEST_LAYER4 || EXTENSION_HEADERS.includes(ip.protocol)) {
+    return addressRule(ip, "extension-header", services);
+  }
+  return parseFragment(packet, ip, services, {
+    identification: packet.slice(header + 4, header + 8),
+    offset: field(packet, header + 2, 2) & 0xfff8,
+    more: (packet[header + 3]! & 1) !== 0,
+  });
+}
+
+interface Fragment {
+  identification: Uint8Array;
+  /** Bytes. */
+  offset: number;
+  more: boolean;
+}
+
+/** §10: the checks of a fragment. */
+function parseFragment(packet: Uint8Array, ip: Ip, services: Services, fragment: Fragment): Parsed {
+  const service = services.ofAddress(ip.destination);
+  if (!service) return pass("not-vip");
+  const tuple = portless(ip);
+  const refuse = (reason: string): Parsed => ({ step: "done", verdict: "drop", reason, service, tuple });
+  if (ip.protocol !== TCP && ip.protocol !== UDP) return refuse("fragment");
+  const { offset, more, identification } = fragment;
+  if (ip.l4Length === 0 || (more && ip.l4Length % 8 !== 0)) return refuse("bad-length");
+  if (offset + ip.l4Length > 65535) return refuse("bad-length");
+  const isTcp = ip.protocol === TCP;
+  const isFirst = offset === 0;
+  if (isFirst) {
+    if (ip.l4Length < (isTcp ? 20 : 8)) return refuse("fragment-tiny");
+    const headerLength = isTcp ? (packet[ip.l4 + 12]! >> 4) * 4 : 8;
+    if (headerLength < 20 && isTcp) return refuse("bad-header");
+    if (headerLength > ip.l4Length) return refuse("fragment-tiny");
+    if (!isTcp && field(packet, ip.l4 + 4, 2) < 8) return refuse("bad-length");
+  } else if (isTcp && offset < 20) {
+    return refuse("fragment-tiny");
+  }
+  const tcpFlags = isTcp ? (isFirst ? packet[ip.l4 + 13]! : 0) : undefined;
+  return { step: "fragment", ip, service, tuple, identification, isFirst, tcpFlags };
 }
 
 /** Rules 4, 5 and 6. */

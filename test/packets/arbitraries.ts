@@ -15,6 +15,8 @@ interface Target {
   port: number;
   /** An ICMP error about a packet from there, not a packet to it. */
   error?: boolean;
+  /** A fragment of a datagram to it. */
+  fragment?: boolean;
 }
 
 type Size = { payload: number; pad: number };
@@ -62,6 +64,13 @@ const mac = fc
 
 /** Services that most packets are for, so that flows come back. */
 const FEW = 6;
+const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
+
+/** Mostly a datagram to the first service, so that its fragments meet. */
+function fragmented(services: Target[]): fc.Arbitrary<Target> {
+  return often(services[0]!, fc.constantFrom(...services)).map((to) => ({ ...to, fragment: true }));
+}
 
 /** Mostly a service of the setup, else another port, protocol or address. */
 function target(setup: ModelSetup): fc.Arbitrary<Target> {
@@ -86,6 +95,7 @@ function target(setup: ModelSetup): fc.Arbitrary<Target> {
     { weight: 5, arbitrary: fc.constantFrom(...few) },
     { weight: 2, arbitrary: fc.constantFrom(...services) },
     { weight: 1, arbitrary: fc.constantFrom(...few).map((to) => ({ ...to, error: true })) },
+    { weight: 2, arbitrary: fragmented(services) },
     { weight: 3, arbitrary: near },
   );
 }
@@ -103,12 +113,14 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
         ),
         src: mac,
         family: fc.constant(familyOf(to.address)),
-        above: layer4(to, serverIds(setup)),
-        ip: network(setup, to.address),
+        above: to.fragment ? fc.constant((builder: PacketBuilder) => builder) : layer4(to, serverIds(setup)),
+        ip: to.fragment ? fragment(to) : network(setup, to.address),
       })
       .map(({ tags, size, dst, src, above, ip }) => {
         const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
-        return above(ip(ethernet)).payload(size.payload).pad(size.pad);
+        return above(ip(ethernet))
+          .payload(to.fragment ? 0 : size.payload)
+          .pad(size.pad);
       }),
   );
 }
@@ -118,9 +130,6 @@ export function validPacket(setup: ModelSetup): fc.Arbitrary<Uint8Array> {
 }
 
 type Step = (builder: PacketBuilder) => PacketBuilder;
-
-const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
-  fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
 
 /** Mostly one of the first two, so that their flows come back; rarely an address of the balancer's own. */
 function client({ machine, vips }: ModelSetup, dst: string): fc.Arbitrary<string> {
@@ -224,6 +233,46 @@ function icmpError(from: Target): fc.Arbitrary<Step> {
 
 function serverIds({ pools }: ModelSetup): string[] {
   return pools.flatMap(({ backends }) => backends.flatMap(({ quicServerId }) => quicServerId ?? []));
+}
+
+/**
+ * One of the fragments of a datagram. There are few datagrams, so that fragments of one meet: first, middle and last, and some
+ * that no datagram has.
+ */
+function fragment(to: Target): fc.Arbitrary<Step> {
+  const family = familyOf(to.address);
+  const header = to.protocol === "tcp" ? 20 : 8;
+  return fc
+    .record({
+      src: often(CLIENTS[family][0]!, fc.constantFrom(...CLIENTS[family])),
+      id: fc.nat(2),
+      sport: often(40000, clientPort),
+      flags: often("A", fc.constantFrom(...TCP_FLAGS)),
+      part: fc.nat(2),
+      bytes: fc.oneof({ weight: 4, arbitrary: fc.constant(24) }, fc.nat(60)),
+      offset: often(0, fc.nat(0x1fff)),
+    })
+    .map(({ src, id, sport, flags, part, bytes, offset }) => (builder) => {
+      const at = offset || part * 4;
+      const more = part < 2;
+      const protocol = header === 20 ? 6 : 17;
+      const ip =
+        family === 4
+          ? builder.ipv4({
+              src,
+              dst: to.address,
+              id,
+              df: false,
+              moreFragments: more,
+              fragmentOffset: at,
+              protocol,
+            })
+          : builder.ipv6({ src, dst: to.address }).fragment({ offset: at, more, id, nextHeader: protocol });
+      if (at > 0 || bytes !== 24) return ip.payload(bytes);
+      const ports = { sport, dport: to.port };
+      const start = header === 20 ? ip.tcp({ ...ports, flags }) : ip.udp({ ...ports, length: 80 });
+      return start.payload(32 - header);
+    });
 }
 
 /** @param ids of QUIC servers */
