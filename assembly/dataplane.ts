@@ -2,9 +2,12 @@
 // a binary that was compiled from another layout.
 
 export { mayEnter } from "./admission";
+export { parseFragment4, parseFragment6 } from "./fragments";
 export { lean } from "./frames";
 export { foldDestination, slotHash } from "./hash";
+export { deliverIcmpError, parseIcmpError } from "./icmp-error";
 export * from "./layout";
+export { parseExtended } from "./parse";
 export { touched } from "./pipeline";
 export { askVips } from "./policies";
 export { abandon, pending } from "./ports";

@@ -5,6 +5,7 @@
 //   received      an RX ring                                 the kernel (or the port's other end)
 //   in hand       the batch of a worker                      that worker
 //   handed        a hand-off ring                            the worker that pushed it
+//   held          a place of a fragment that waits           the owner of its shard: see fragment-table.ts
 //   sending       a TX ring                                  the worker that pushed it
 //   sent          a COMPLETION ring                          the kernel (or the port's other end)
 //   free          the free list of a worker                  that worker, in passing: see recycle()

@@ -53,6 +53,25 @@ export function rateKey(address0: u64, address1: u64, vip: u32): u64 {
   return mix(fold(fold(secret2, address0), address1) ^ vip);
 }
 
+/** Tag of a datagram over IPv4, from what its fragments have in common (RFC 791 §3.2); never 0. Everything raw. */
+export function datagramTag4(source: u32, destination: u32, identification: u32, protocol: u32): u64 {
+  const addresses = fold(secret2, <u64>source | ((<u64>destination) << 32));
+  return mix(fold(addresses, <u64>identification | ((<u64>protocol) << 32))) | 1;
+}
+
+/** Tag of a datagram over IPv6 (RFC 8200 §4.5). */
+export function datagramTag6(
+  source0: u64,
+  source1: u64,
+  destination0: u64,
+  destination1: u64,
+  identification: u32,
+  protocol: u32,
+): u64 {
+  const addresses = fold(fold(fold(fold(secret2, source0), source1), destination0), destination1);
+  return mix(fold(addresses, <u64>identification | ((<u64>protocol) << 32))) | 1;
+}
+
 export function shardOf(key: u64): u32 {
   return <u32>key & (SHARDS - 1);
 }

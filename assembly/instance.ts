@@ -7,6 +7,7 @@ import {
   HEADER_CONNTRACK,
   HEADER_COUNTERS,
   HEADER_COUNTERS_BYTES,
+  HEADER_FRAGMENTS,
   HEADER_FRAME_BYTES,
   HEADER_FRAMES,
   HEADER_FREE_LIST_BYTES,
@@ -69,6 +70,7 @@ let shardRecords: usize = 0;
 export let rates: usize = 0;
 /** New flows a second that the connection table takes; 0 for any number. */
 export let newFlows: u32 = 0;
+export let fragments: usize = 0;
 export let frames: usize = 0;
 export let frameBytes: u32 = 0;
 
@@ -103,6 +105,7 @@ export function attach(worker: u32): u32 {
   rates = load<u32>(HEADER_RATES);
   shardRecords = load<u32>(HEADER_SHARD_RECORDS);
   newFlows = load<u32>(HEADER_NEW_FLOWS);
+  fragments = load<u32>(HEADER_FRAGMENTS);
   frames = load<u32>(HEADER_FRAMES);
   frameBytes = load<u32>(HEADER_FRAME_BYTES);
   secret0 = load<u64>(HEADER_SECRET);

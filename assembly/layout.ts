@@ -24,6 +24,7 @@
 //              ├─ shards       one line each                    writer: each shard's owner
 //              ├─ rates        buckets of source prefixes       writer: any worker, a cell at a time
 //              ├─ conntrack    256 shards of 64-byte lines      writer: each shard's owner
+//              ├─ fragments    256 shards of a page each        writer: each shard's owner
 //              └─ frames       packet buffers, the UMEM         writer: whoever holds the frame
 
 /** Raised whenever a constant here changes meaning; a binary built from another layout refuses to run. */
@@ -54,6 +55,9 @@ export const MAX_BACKENDS: u32 = 65535;
 export const MAX_SERVICES: u32 = 65535;
 export const MAX_VIPS: u32 = 4096;
 export const MAX_POOLS: u32 = 4096;
+/** Extension headers of an IPv6 packet that are walked, and how far from its frame's start what follows may lie. */
+export const MAX_EXTENSION_HEADERS: u32 = 8;
+export const MAX_LAYER4_OFFSET: u32 = 255;
 /** Bytes in front of a received packet, room for a tunnel's headers: the kernel's XDP_PACKET_HEADROOM. */
 export const HEADROOM: u32 = 256;
 
@@ -94,6 +98,7 @@ export const HEADER_SHARD_RECORDS: u32 = HEADER + 112;
 export const HEADER_VIP_REASONS: u32 = HEADER + 116;
 /** Address of the buckets of source prefixes. */
 export const HEADER_RATES: u32 = HEADER + 120;
+export const HEADER_FRAGMENTS: u32 = HEADER + 124;
 /** Four 64-bit words keying the connection table; private to this machine. */
 export const HEADER_SECRET: u32 = HEADER + 128;
 /** One 64-bit word keying the lookup tables' flow hash; the same on every machine of the fleet. */
@@ -112,6 +117,11 @@ export const HEADER_STOP: u32 = HEADER + 320;
 export const HEADER_CLOCK: u32 = HEADER + 328;
 /** Owner of each shard, one byte each. */
 export const HEADER_SHARD_OWNERS: u32 = HEADER + 384;
+
+/** Most fragments that wait, of all workers. */
+export const HEADER_HELD_LIMIT: u32 = HEADER + 640;
+/** Line of its own: fragments that wait, of all workers. Writer: whoever holds one or ends its wait. */
+export const HEADER_HELD: u32 = HEADER + 704;
 
 // ── Interfaces ───────────────────────────────────────────────────────────────────────────────────
 
@@ -364,6 +374,9 @@ export const WORKER_HEARTBEAT: u32 = LINE + 4;
 export const WORKER_FREE_COUNT: u32 = LINE + 8;
 /** Packets of the batch in its hands, from WORKER_BATCH on. */
 export const WORKER_IN_HAND: u32 = LINE + 12;
+/** Addresses of the first and the last held fragment that goes on with the next batch; 0 for none. */
+export const WORKER_READY: u32 = LINE + 48;
+export const WORKER_READY_LAST: u32 = LINE + 52;
 /** Bit per worker that was handed packets in the last pass and may have to be woken. */
 export const WORKER_WAKE: u32 = LINE + 16;
 /** 1 when a stopping worker has emptied its rings, and will hand nothing over any more. */
@@ -448,12 +461,25 @@ export const PACKET_REASON: u32 = 43;
 export const PACKET_TRACK: u32 = 44;
 /** Port by which it came. */
 export const PACKET_PORT: u32 = 45;
+/** PACKET_KIND_*. */
+export const PACKET_KIND: u32 = 46;
 /** Set in what steer() returns when the packet has a shard. */
 export const STEERED: u32 = 256;
+/** Set besides when the packet concerns a flow whose shard may be another: offline it goes alone, so that the order is kept. */
+export const STEERED_APART: u32 = 512;
 /** Frame it lies in, as an offset into the frames region: stays when the packet's start moves. */
 export const PACKET_FRAME: u32 = 48;
 /** Ports of its flow, raw: source in the low, destination in the high half. */
 export const PACKET_PORTS: u32 = 52;
+
+/** Of a fragment, its datagram: DATAGRAM_TAG. Of one whose wait has ended in vain, the reason that it gets. */
+export const PACKET_TAG: u32 = 56;
+
+export const PACKET_KIND_ORDINARY: u32 = 0;
+/** A fragment. When it comes from a hand-off ring or was held, its ports are known. */
+export const PACKET_KIND_FRAGMENT: u32 = 1;
+/** An ICMP error about a packet of its flow. It has no line until it follows the flow's entry. */
+export const PACKET_KIND_ICMP_ERROR: u32 = 2;
 
 // ── Connection table ─────────────────────────────────────────────────────────────────────────────
 //
@@ -506,6 +532,51 @@ export const SHARD_ENTERED_AT: u32 = 8;
 
 export const RATE_LINES: u32 = 16384;
 export const RATE_CELLS: u32 = 8;
+
+// ── Fragments: a page for each shard ─────────────────────────────────────────────────────────────
+//
+//   0        64                             1600                                3648
+//   ├ count ─┼─ 8 sets of 8 datagrams ──────┼─ 64 held fragments ───────────────┤
+//
+// The shard is that of the address key, by which the XDP program steers fragments. A datagram whose first fragment was seen has
+// a record; a later fragment that comes before it is held: it keeps its frame, and waits for the ports.
+
+/** Held fragments that wait. */
+export const FRAGMENT_WAITING: u32 = 0;
+export const FRAGMENT_DATAGRAMS: u32 = LINE;
+export const DATAGRAM_SETS: u32 = 8;
+export const DATAGRAM_WAYS: u32 = 8;
+export const DATAGRAM_BYTES: u32 = 24;
+/** Keyed hash of source, destination, identification and protocol, 64 bits; 0 for none. */
+export const DATAGRAM_TAG: u32 = 0;
+/** Time of the clock when it is forgotten, 64 bits. */
+export const DATAGRAM_UNTIL: u32 = 8;
+/** PACKET_PORTS of its flow. */
+export const DATAGRAM_PORTS: u32 = 16;
+/** How long after its first fragment a datagram is known, and how long a fragment is held: milliseconds, steps of the clock. */
+export const DATAGRAM_KNOWN_MS: u32 = 2048;
+export const FRAGMENT_HELD_MS: u32 = 512;
+
+export const FRAGMENT_HELD: u32 = FRAGMENT_DATAGRAMS + DATAGRAM_SETS * DATAGRAM_WAYS * DATAGRAM_BYTES;
+/** Held fragments of a shard at most: the others of a datagram of 64 KiB come before the first one in 45. */
+export const HELD_FRAGMENTS: u32 = 64;
+export const HELD_BYTES: u32 = 32;
+/** DATAGRAM_TAG. */
+export const HELD_TAG: u32 = 0;
+/** Time of the clock when its wait ends, 64 bits; of one that is ready, address of the next such, 32 bits. */
+export const HELD_UNTIL: u32 = 8;
+/** Where the packet begins, as an offset into the frames region, and its bytes. */
+export const HELD_ADDRESS: u32 = 16;
+export const HELD_LENGTH: u32 = 20;
+/** Ports of its flow, once it is ready; 0 when it waited in vain. */
+export const HELD_PORTS: u32 = 24;
+/** Port by which it came. */
+export const HELD_PORT: u32 = 28;
+/** HELD_STATE_*. */
+export const HELD_STATE: u32 = 29;
+export const HELD_STATE_FREE: u32 = 0;
+export const HELD_STATE_WAITING: u32 = 1;
+export const HELD_STATE_READY: u32 = 2;
 
 // ── Counters: one block per worker, all 64 bits wide ─────────────────────────────────────────────
 

@@ -5,15 +5,17 @@
 //
 // inline.always stands where a call would cost more than what it does: docs/performance.md, "Work on the data plane".
 
+import { WALK_REFUSED, WALK_TRUNCATED, walk } from "./extensions";
+import { parseFragment4, parseFragment6 } from "./fragments";
 import { flowKey4, flowKey6, foldDestination, lineOf, shardOf } from "./hash";
+import { parseIcmpError } from "./icmp-error";
 import { lineAt } from "./instance";
-import { VIP_FLAG_ECHO } from "./layout";
+import { MAX_LAYER4_OFFSET, VIP_FLAG_ECHO } from "./layout";
 import {
   REASON_BAD_HEADER,
   REASON_BAD_LENGTH,
   REASON_ECHO,
   REASON_EXTENSION_HEADER,
-  REASON_FRAGMENT,
   REASON_ICMP_UNSUPPORTED,
   REASON_NONE,
   REASON_NOT_IP,
@@ -72,8 +74,8 @@ function parseIpv4(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   packet.ipLength = <u16>total;
   packet.l4 = <u8>(l3 + header);
   const destination: u64 = ipv4.destination(ip);
-  if (ipv4.isFragment(ip)) return addressRule(packet, destination, 0, ipv4.PROTOCOL_ICMP, REASON_FRAGMENT);
   const l4 = ip + header;
+  if (ipv4.isFragment(ip)) return parseFragment4(packet, ip, l4, rest);
   let ports: u32 = 0;
   if (protocol == ipv4.PROTOCOL_TCP) {
     const reason = parseTcp(packet, l4, rest);
@@ -123,13 +125,18 @@ function parseIpv6(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
     ports = udp.ports(l4);
   } else if (protocol == ipv6.NEXT_ICMPV6) {
     return parseIcmp(packet, l4, rest, destination0, destination1, ipv6.NEXT_ICMPV6, icmp.ECHO_REQUEST_V6);
-  } else if (protocol == ipv6.NEXT_FRAGMENT) {
-    return addressRule(packet, destination0, destination1, ipv6.NEXT_ICMPV6, REASON_FRAGMENT);
   } else if (ipv6.isExtension(protocol)) {
-    return addressRule(packet, destination0, destination1, ipv6.NEXT_ICMPV6, REASON_EXTENSION_HEADER);
+    return parseExtended(packet, ip, rest);
   } else {
     return REASON_NOT_VIP;
   }
+  return inline.always(findFlow6(packet, ip, ports, protocol));
+}
+
+/** The service of an IPv6 packet with ports, and its flow key. */
+function findFlow6(packet: Packet, ip: usize, ports: u32, protocol: u32): u32 {
+  const destination0 = ipv6.destination0(ip);
+  const destination1 = ipv6.destination1(ip);
   const service = inline.always(findService(destination0, destination1, tailOf(ports >>> 16, protocol, 6)));
   if (service == 0) return REASON_NOT_VIP;
   const number = belongTo(packet, service);
@@ -137,6 +144,42 @@ function parseIpv6(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   const target = isWide(service) ? foldDestination(destination0, destination1, ports >>> 16) : 0;
   setKey(packet, flowKey6(ipv6.source0(ip), ipv6.source1(ip), ports & 0xffff, number, target));
   return REASON_NONE;
+}
+
+/**
+ * An IPv6 packet with extension headers. Exported by the module, so that the compiler does not put it into the middle of the
+ * pipeline.
+ * @param rest bytes behind the IPv6 header
+ */
+export function parseExtended(packet: Packet, ip: usize, rest: u32): u32 {
+  const after = packet.l4;
+  const walked = walk(ip + ipv6.IPV6_BYTES, packet.protocol, rest, MAX_LAYER4_OFFSET - after);
+  if (walked == WALK_TRUNCATED) return REASON_TRUNCATED;
+  const address0 = ipv6.destination0(ip);
+  const address1 = ipv6.destination1(ip);
+  if (walked == WALK_REFUSED) {
+    return addressRule(packet, address0, address1, ipv6.NEXT_ICMPV6, REASON_EXTENSION_HEADER);
+  }
+  const bytes = walked & 0xff;
+  const protocol = walked >>> 8;
+  packet.protocol = <u8>protocol;
+  packet.l4 = <u8>(after + bytes);
+  const l4 = ip + ipv6.IPV6_BYTES + bytes;
+  const room = rest - bytes;
+  if (protocol == ipv6.NEXT_FRAGMENT) return parseFragment6(packet, ip, l4, room);
+  if (protocol == ipv6.NEXT_ICMPV6) {
+    return parseIcmp(packet, l4, room, address0, address1, ipv6.NEXT_ICMPV6, icmp.ECHO_REQUEST_V6);
+  }
+  if (protocol == ipv4.PROTOCOL_TCP) {
+    const reason = parseTcp(packet, l4, room);
+    if (reason != REASON_NONE) return reason;
+  } else if (protocol == ipv4.PROTOCOL_UDP) {
+    const reason = parseUdp(l4, room);
+    if (reason != REASON_NONE) return reason;
+  } else {
+    return REASON_NOT_VIP;
+  }
+  return findFlow6(packet, ip, tcp.ports(l4), protocol);
 }
 
 function parseTcp(packet: Packet, l4: usize, rest: u32): u32 {
@@ -167,12 +210,16 @@ function parseIcmp(
   if (service == 0) return REASON_NOT_VIP;
   belongTo(packet, service);
   if (rest < icmp.ICMP_BYTES) return REASON_TRUNCATED;
+  const typeCode = icmp.typeCode(l4);
   const answers = (changetype<Vip>(packet.vip).flags & VIP_FLAG_ECHO) != 0;
-  return answers && icmp.typeCode(l4) == request ? REASON_ECHO : REASON_ICMP_UNSUPPORTED;
+  if (answers && typeCode == request) return REASON_ECHO;
+  const type = typeCode & 0xff;
+  const isError = packet.family == 4 ? icmp.isError4(type) : icmp.isError6(type);
+  return isError ? parseIcmpError(packet, l4, rest) : REASON_ICMP_UNSUPPORTED;
 }
 
 /** What cannot be told by its ports is dropped if it goes to an address of ours, and left alone if not. */
-function addressRule(packet: Packet, address0: u64, address1: u64, protocol: u32, reason: u32): u32 {
+export function addressRule(packet: Packet, address0: u64, address1: u64, protocol: u32, reason: u32): u32 {
   const service = findService(address0, address1, tailOf(0, protocol, packet.family));
   if (service == 0) return REASON_NOT_VIP;
   belongTo(packet, service);
@@ -180,14 +227,14 @@ function addressRule(packet: Packet, address0: u64, address1: u64, protocol: u32
 }
 
 /** @param service the one that findService found last @returns its number */
-function belongTo(packet: Packet, service: usize): u32 {
+export function belongTo(packet: Packet, service: usize): u32 {
   const number = serviceNumber(service);
   packet.service = <u16>number;
   packet.vip = latestVip;
   return number;
 }
 
-function setKey(packet: Packet, key: u64): void {
+export function setKey(packet: Packet, key: u64): void {
   packet.key = key;
   packet.line = <u32>lineAt(shardOf(key), lineOf(key));
 }

@@ -11,6 +11,7 @@ import { mayEnter } from "./admission";
 import { followEntry, insert, isExpired, isLive, matchAway, matchHome, neighbour } from "./conntrack";
 import { replyEcho } from "./forward/echo";
 import { forwardRun } from "./forward/forward";
+import { deliverIcmpError } from "./icmp-error";
 import { block, newFlows, self } from "./instance";
 import {
   PACKET_BYTES,
@@ -30,6 +31,7 @@ import { classifyProbes } from "./probe";
 import {
   REASON_ECHO,
   REASON_HANDED,
+  REASON_HELD,
   REASON_HIT,
   REASON_NEW,
   REASON_NO_BACKEND,
@@ -49,7 +51,7 @@ export function process(count: u32): void {
   const first = block + WORKER_BATCH;
   const end = first + count * PACKET_BYTES;
   touchAll(first, end, PACKET_START);
-  const handed = classify(first, end);
+  const kept = classify(first, end);
   if (probing != 0) classifyProbes(first, end);
   if ((flagsOfAll & (VIP_FLAG_GUARD | VIP_FLAG_QUIC)) != 0) askVips(first, end);
   touchAll(first, end, PACKET_LINE);
@@ -60,7 +62,7 @@ export function process(count: u32): void {
   }
   rewrite(first, end);
   emit(first, end);
-  commit(count, handed);
+  commit(count, kept);
 }
 
 // Each phase takes the records from `first` up to `end`: addresses.
@@ -75,20 +77,20 @@ function touchAll(first: usize, end: usize, field: usize): void {
   touched = sum;
 }
 
-/** Phase 1. @returns whether some packets belong to other workers */
+/** Phase 1. @returns whether some packets get no verdict in this batch: they belong to other workers, or wait */
 export function classify(first: usize, end: usize): bool {
-  let handed = false;
+  let kept = false;
   for (let at = first; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
     let reason = inline.always(parse(packet));
     if (reason == REASON_NONE) {
       if (ownerOf(packet.key) == self) continue;
       reason = REASON_HANDED;
-      handed = true;
     }
+    if (reason >= REASON_HELD) kept = true;
     packet.reason = <u8>reason;
   }
-  return handed;
+  return kept;
 }
 
 /** Follows an entry if there is one and it is live. @param track where it was found */
@@ -105,7 +107,8 @@ function follow(packet: Packet, entry: usize, track: u32): bool {
 
 /**
  * Phase 3: follows the hits up to the first miss, and lists what is not found from there on. A hit behind a miss is left to
- * phase 5, because what the miss inserts may evict it.
+ * phase 5, because what the miss inserts may evict it. Packets without a line (ICMP errors) match nothing in the arena's first,
+ * unused one, and so are left to phase 5, too.
  * @returns the number of misses
  */
 function match(first: usize, end: usize): u32 {
@@ -143,6 +146,7 @@ function consult(misses: u32): void {
   let sum = touched;
   for (let i: u32 = 0; i < misses; i++) {
     const packet = missAt(i);
+    if (packet.line == 0) continue;
     sum ^= load<u64>(neighbour(packet.line));
     choose(packet);
   }
@@ -167,6 +171,10 @@ function enter(first: usize, end: usize): void {
     const packet = changetype<Packet>(at);
     if (packet.reason != REASON_NONE) continue;
     const line: usize = packet.line;
+    if (line == 0) {
+      deliverIcmpError(packet);
+      continue;
+    }
     const home = matchHome(line, packet.key);
     if (follow(packet, home, TRACK_HIT)) continue;
     const away = matchAway(line, packet.key);

@@ -2,7 +2,13 @@
 // §8, §9). VIPs that have neither cost a branch here, and nothing where no VIP has.
 
 import { refuse } from "./guard";
-import { PACKET_BYTES, VIP_FLAG_GUARD, VIP_FLAG_QUIC } from "./layout";
+import {
+  PACKET_BYTES,
+  PACKET_KIND_ICMP_ERROR,
+  PACKET_KIND_ORDINARY,
+  VIP_FLAG_GUARD,
+  VIP_FLAG_QUIC,
+} from "./layout";
 import { route } from "./quic";
 import { REASON_ECHO, REASON_NONE } from "./reasons";
 import { Packet, Vip } from "./records";
@@ -16,9 +22,12 @@ export function askVips(first: usize, end: usize): void {
     const packet = changetype<Packet>(at);
     const isFlow = packet.reason == REASON_NONE;
     if (!isFlow && packet.reason != REASON_ECHO) continue;
+    // They come from routers on the way.
+    if (packet.kind == PACKET_KIND_ICMP_ERROR) continue;
     const vip = changetype<Vip>(packet.vip);
     const flags: u32 = vip.flags;
     if (flags & VIP_FLAG_GUARD && refuse(packet, vip)) continue;
-    if (flags & VIP_FLAG_QUIC && isFlow) route(packet, vip);
+    // Of a fragmented datagram only the first part has an id: all go by their ports.
+    if (flags & VIP_FLAG_QUIC && isFlow && packet.kind == PACKET_KIND_ORDINARY) route(packet, vip);
   }
 }

@@ -1,12 +1,13 @@
 // Packets in and out: gathering a batch from the ports' RX rings, and showing what it became in TX rings,
-// hand-off rings and the free list.
+// hand-off rings, the free list and the places of fragments that wait.
 //
-//   gather   RX ─▶ batch                     the frames are in hand from here on
+//   gather   RX, ready fragments ─▶ batch    the frames are in hand from here on
 //   emit     batch ─▶ TX, free list; not shown yet
 //   commit   everything shown at once        nothing in here can trap
 //   abandon  after a trap in between: nothing of the batch was shown, its frames go to the free list
 
 import { add, countBackend, countOutcome, countVip } from "./counters";
+import { firstReady, hold, takeReady } from "./fragment-table";
 import { freeCount, releaseLocks, setFreeCount, writeFree } from "./frames";
 import { shardOf } from "./hash";
 import { kick } from "./host";
@@ -22,9 +23,14 @@ import {
   COUNTER_TRAPS,
   HANDOFF_ENTRIES,
   HEADER_SHARD_OWNERS,
+  HELD_ADDRESS,
+  HELD_LENGTH,
+  HELD_PORT,
+  HELD_PORTS,
   MEMORY_RING_PRODUCER,
   NO_SOCKET,
   PACKET_BYTES,
+  PACKET_KIND_FRAGMENT,
   RING_NEED_WAKEUP,
   WORKER_HANDOFF,
   WORKER_IN_HAND,
@@ -32,8 +38,11 @@ import {
 } from "./layout";
 import {
   REASON_ECHO,
+  REASON_FRAGMENT_LIMIT,
+  REASON_FRAGMENT_TIMEOUT,
   REASON_HANDED,
   REASON_HANDOFF_FULL,
+  REASON_HELD,
   REASON_HIT,
   REASON_NEW,
   REASON_NOT_IP,
@@ -72,7 +81,8 @@ function resetPending(port: Port): void {
 
 /** Takes up to a batch of packets, from each port in turn. @returns how many are in hand */
 export function gather(): u32 {
-  let count: u32 = 0;
+  const held = firstReady();
+  let count: u32 = held == 0 ? 0 : takeHeld(held);
   let at = nextPort;
   probing = 0;
   for (let i: u32 = 0; i < portCount && count < batch; i++) {
@@ -113,6 +123,7 @@ function take(portIndex: u32, count: u32): u32 {
     packet.port = <u8>portIndex;
     bytes += length;
   }
+  if (port.queue == 0) adoptPorts(descriptors, mask, from, taken, count);
   store<u32>(block, count + taken, WORKER_IN_HAND);
   release(rx, from + taken);
   add(COUNTER_RECEIVED, taken);
@@ -120,8 +131,40 @@ function take(portIndex: u32, count: u32): u32 {
   return count + taken;
 }
 
-/** Whether packets wait in some RX ring. */
+/** Fragments from a hand-off ring come with their ports. @param count packets in hand before them */
+function adoptPorts(descriptors: usize, mask: u32, from: u32, taken: u32, count: u32): void {
+  for (let i: u32 = 0; i < taken; i++) {
+    const ports = load<u32>(packetSlot(descriptors, mask, from + i), 12);
+    if (ports == 0) continue;
+    const packet = packetAt(count + i);
+    packet.kind = <u8>PACKET_KIND_FRAGMENT;
+    packet.ports = ports;
+  }
+}
+
+/** Takes held fragments whose wait is over, up to a batch. They were received before. @returns how many are in hand */
+function takeHeld(held: usize): u32 {
+  let count: u32 = 0;
+  for (; held != 0 && count < batch; count++) {
+    const address = load<u32>(held, HELD_ADDRESS);
+    const packet = packetAt(count);
+    memory.fill(changetype<usize>(packet), 0, PACKET_BYTES);
+    packet.start = <u32>frames + address;
+    packet.length = load<u32>(held, HELD_LENGTH);
+    packet.frame = address & ~(frameBytes - 1);
+    packet.port = load<u8>(held, HELD_PORT);
+    packet.kind = <u8>PACKET_KIND_FRAGMENT;
+    packet.ports = load<u32>(held, HELD_PORTS);
+    packet.tag = REASON_FRAGMENT_TIMEOUT;
+    held = takeReady(held);
+    store<u32>(block, count + 1, WORKER_IN_HAND);
+  }
+  return count;
+}
+
+/** Whether packets wait in some RX ring, or held fragments to go on. */
 export function pending(): bool {
+  if (firstReady() != 0) return true;
   for (let i: u32 = 0; i < portCount; i++) if (available(portAt(i).rx) != 0) return true;
   return false;
 }
@@ -150,7 +193,7 @@ export function emit(first: usize, end: usize): void {
       continue;
     }
     at += PACKET_BYTES;
-    if (reason == REASON_HANDED) continue;
+    if (reason >= REASON_HELD) continue;
     countOutcome(packet, reason);
     free(packet);
   }
@@ -218,32 +261,37 @@ function free(packet: Packet): void {
   freed++;
 }
 
-/** Hands a packet to the owner of its shard, as it came. */
+/** Hands a packet to the owner of its shard, as it came; a fragment together with its ports, if they are known. */
 function hand(packet: Packet): bool {
   const owner = ownerOf(packet.key);
   const ring: usize = load<u32>(block + (owner << 2), WORKER_HANDOFF);
   if (ring == 0) return false;
   const index = load<u32>(ring, MEMORY_RING_PRODUCER);
-  if (!pushBlock(ring, HANDOFF_ENTRIES, index, packet.start - <u32>frames, packet.length)) return false;
+  const ports = packet.kind == PACKET_KIND_FRAGMENT ? packet.ports : 0;
+  if (!pushBlock(ring, HANDOFF_ENTRIES, index, packet.start - <u32>frames, packet.length, ports))
+    return false;
   atomic.store<u32>(ring + MEMORY_RING_PRODUCER, index + 1);
   store<u32>(block, load<u32>(block, WORKER_WAKE) | (1 << owner), WORKER_WAKE);
   add(COUNTER_HANDED, 1);
   return true;
 }
 
-function handAll(count: u32): void {
+/** Hands over and holds what gets no verdict in this batch; where there is no room, it gets one. */
+function keepAll(count: u32): void {
   for (let i: u32 = 0; i < count; i++) {
     const packet = packetAt(i);
-    if (packet.reason != REASON_HANDED || hand(packet)) continue;
-    packet.reason = <u8>REASON_HANDOFF_FULL;
-    countOutcome(packet, REASON_HANDOFF_FULL);
+    const kept: u32 = packet.reason;
+    if (kept < REASON_HELD || (kept == REASON_HANDED ? hand(packet) : hold(packet))) continue;
+    const reason = kept == REASON_HANDED ? REASON_HANDOFF_FULL : REASON_FRAGMENT_LIMIT;
+    packet.reason = <u8>reason;
+    countOutcome(packet, reason);
     free(packet);
   }
 }
 
-/** Shows what became of the batch. @param handed whether some of it goes to other workers */
-export function commit(count: u32, handed: bool): void {
-  if (handed) handAll(count);
+/** Shows what became of the batch. @param kept whether some of it gets no verdict yet */
+export function commit(count: u32, kept: bool): void {
+  if (kept) keepAll(count);
   if (journal != 0) {
     for (let i: u32 = 0; i < count; i++) {
       const packet = packetAt(i);

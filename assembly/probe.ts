@@ -5,13 +5,26 @@
 //   self-test   for a flow of a VIP    rewritten for the backend of its slot, and goes back; as it came where forward() cannot
 //               anything else          goes back as it came
 //   probe       for a flow of a VIP    forwarded to the backend of its source port, or dropped (no-backend)
+//               an ICMP error          dropped (icmp-unsupported): it would count as traffic
 //               anything else          what parse() said
 //
 // Whose shard they belong to does not matter: they touch no state of a flow.
 
 import { portAt, probes } from "./instance";
-import { PACKET_BYTES, PORT_KIND_SELF_TEST, PORT_KIND_TRAFFIC } from "./layout";
-import { REASON_HANDED, REASON_NO_BACKEND, REASON_NONE, REASON_PROBE } from "./reasons";
+import {
+  PACKET_BYTES,
+  PACKET_KIND_ICMP_ERROR,
+  PACKET_KIND_ORDINARY,
+  PORT_KIND_SELF_TEST,
+  PORT_KIND_TRAFFIC,
+} from "./layout";
+import {
+  REASON_HANDED,
+  REASON_ICMP_UNSUPPORTED,
+  REASON_NO_BACKEND,
+  REASON_NONE,
+  REASON_PROBE,
+} from "./reasons";
 import { Packet } from "./records";
 import { choose } from "./tables";
 
@@ -24,13 +37,16 @@ export function classifyProbes(first: usize, end: usize): void {
     const packet = changetype<Packet>(at);
     const kind = portAt(packet.port).kind;
     if (kind == PORT_KIND_TRAFFIC) continue;
-    const isFlow = packet.reason == REASON_NONE || packet.reason == REASON_HANDED;
+    const isFlow =
+      (packet.reason == REASON_NONE || packet.reason == REASON_HANDED) && packet.kind == PACKET_KIND_ORDINARY;
     if (kind == PORT_KIND_SELF_TEST) {
       if (isFlow) choose(packet);
       packet.reason = <u8>REASON_PROBE;
     } else if (isFlow) {
       packet.backend = <u16>backendOfPort(packet);
       packet.reason = <u8>(packet.backend == 0 ? REASON_NO_BACKEND : REASON_PROBE);
+    } else if (packet.kind == PACKET_KIND_ICMP_ERROR) {
+      packet.reason = <u8>REASON_ICMP_UNSUPPORTED;
     }
   }
 }

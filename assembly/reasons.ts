@@ -14,6 +14,8 @@ export const REASON_PROBE: u32 = 3;
 export const REASON_TABLE: u32 = 4;
 /** Forwarded: to the backend whose server id is in the QUIC connection id, without an entry. */
 export const REASON_SERVER_ID: u32 = 5;
+/** Forwarded: an ICMP error about a packet of a backend, delivered to that backend. */
+export const REASON_ICMP_ERROR: u32 = 6;
 /** Replied. */
 export const REASON_ECHO: u32 = 8;
 /** Passed to the host. */
@@ -36,6 +38,10 @@ export const REASON_HANDOFF_FULL: u32 = 27;
 export const REASON_TRAPPED: u32 = 28;
 /** Given by a port, not by the pipeline: the packet is larger than a frame. */
 export const REASON_OVERSIZED: u32 = 29;
+/** Fragments: a header that is not whole in the first fragment, waited in vain for the first, too many that wait. */
+export const REASON_FRAGMENT_TINY: u32 = 34;
+export const REASON_FRAGMENT_TIMEOUT: u32 = 35;
+export const REASON_FRAGMENT_LIMIT: u32 = 36;
 /** Its source address is nobody's, or the balancer's own. */
 export const REASON_SPOOFED_SOURCE: u32 = 40;
 /** Its source address is its destination. */
@@ -44,5 +50,7 @@ export const REASON_LAND: u32 = 41;
 export const REASON_DENIED: u32 = 42;
 /** More packets a second from its source's prefix than the VIP's guard allows. */
 export const REASON_RATE_LIMITED: u32 = 43;
+/** Not a verdict: the fragment waits for the first one of its datagram, and gets one later. */
+export const REASON_HELD: u32 = 62;
 /** Not a verdict: the packet went to the worker that owns its shard, which gives one. */
 export const REASON_HANDED: u32 = 63;

@@ -12,6 +12,7 @@ import {
   PACKET_HASH,
   PACKET_IP_LENGTH,
   PACKET_KEY,
+  PACKET_KIND,
   PACKET_L3,
   PACKET_L4,
   PACKET_LENGTH,
@@ -23,6 +24,7 @@ import {
   PACKET_SERVICE,
   PACKET_SLOT,
   PACKET_START,
+  PACKET_TAG,
   PACKET_TCP_FLAGS,
   PACKET_TRACK,
   PACKET_VIP,
@@ -81,8 +83,10 @@ export class Packet {
   reason: u8;
   track: u8;
   port: u8;
+  kind: u8;
   frame: u32;
   ports: u32;
+  tag: u64;
 }
 if (offsetof<Packet>("start") != PACKET_START) ERROR("PACKET_START");
 if (offsetof<Packet>("length") != PACKET_LENGTH) ERROR("PACKET_LENGTH");
@@ -102,8 +106,10 @@ if (offsetof<Packet>("tcpFlags") != PACKET_TCP_FLAGS) ERROR("PACKET_TCP_FLAGS");
 if (offsetof<Packet>("reason") != PACKET_REASON) ERROR("PACKET_REASON");
 if (offsetof<Packet>("track") != PACKET_TRACK) ERROR("PACKET_TRACK");
 if (offsetof<Packet>("port") != PACKET_PORT) ERROR("PACKET_PORT");
+if (offsetof<Packet>("kind") != PACKET_KIND) ERROR("PACKET_KIND");
 if (offsetof<Packet>("frame") != PACKET_FRAME) ERROR("PACKET_FRAME");
 if (offsetof<Packet>("ports") != PACKET_PORTS) ERROR("PACKET_PORTS");
+if (offsetof<Packet>("tag") != PACKET_TAG) ERROR("PACKET_TAG");
 
 /** Where a ring's parts are. The kernel's and our own rings look the same from here. */
 @unmanaged

@@ -1,15 +1,14 @@
 // What the controller asks about packets that it does not forward. The answer is in the first record of its own
 // block's batch, which nothing else uses.
 
-import { flowKey4, flowKey6, shardOf } from "./hash";
+import { addressKey } from "./address-key";
+import { shardOf } from "./hash";
 import { block } from "./instance";
-import { PACKET_BYTES, STEERED, WORKER_BATCH } from "./layout";
+import { PACKET_BYTES, PACKET_KIND_ORDINARY, STEERED, STEERED_APART, WORKER_BATCH } from "./layout";
 import { classify } from "./pipeline";
 import { Packet } from "./records";
 import { refreshServices } from "./services";
 import { hashOf } from "./tables";
-import * as ipv4 from "./wire/ipv4";
-import * as ipv6 from "./wire/ipv6";
 
 /** Parses a packet, finds its service and computes its flow key. */
 function read(start: u32, length: u32): Packet {
@@ -25,18 +24,14 @@ function read(start: u32, length: u32): Packet {
 
 /**
  * What the XDP program does in front of the sockets, for ports without one: which shard gets a packet.
- * @returns STEERED | shard for a packet of a VIP, else 0
+ * @returns STEERED | shard for a packet of a VIP, and STEERED_APART when its flow may be in another shard; else 0
  */
 export function steer(start: u32, length: u32): u32 {
   const packet = read(start, length);
   if (packet.line != 0) return STEERED | shardOf(packet.key);
   if (packet.vip == 0) return 0;
-  const ip: usize = start + packet.l3;
-  const key =
-    packet.family == 4
-      ? flowKey4(ipv4.source(ip), 0, packet.service, 0)
-      : flowKey6(ipv6.source0(ip), ipv6.source1(ip), 0, packet.service, 0);
-  return STEERED | shardOf(key);
+  const steered = STEERED | shardOf(addressKey(packet));
+  return packet.kind == PACKET_KIND_ORDINARY ? steered : steered | STEERED_APART;
 }
 
 /**

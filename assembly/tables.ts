@@ -25,9 +25,14 @@ export function hashOf(packet: Packet): u32 {
 
 /** Fills in hash, slot and backend; backend 0 when the pool has none. */
 export function choose(packet: Packet): void {
+  packet.hash = inline.always(hashOf(packet));
+  inline.always(lookUp(packet));
+}
+
+/** Fills in slot and backend of a packet whose hash is known. */
+export function lookUp(packet: Packet): void {
   const table: usize = atomic.load<u32>(changetype<Vip>(packet.vip).pool);
-  const hash = inline.always(hashOf(packet));
-  packet.hash = hash;
+  const hash = packet.hash;
   const size: u32 = table == 0 ? 0 : load<u32>(table, TABLE_SIZE);
   if (size == 0) {
     packet.backend = 0;

@@ -9,6 +9,7 @@
 
 import { setClock } from "./clock";
 import { add } from "./counters";
+import { expireHeld, firstReady } from "./fragment-table";
 import { recycle, wakeFill } from "./frames";
 import { attach as bind, block } from "./instance";
 import {
@@ -44,7 +45,9 @@ function observe(): void {
 /** The clock goes on: to the time that the controller dictates, else to the host's. */
 function advance(clockMs: f64): void {
   const dictated = load<f64>(HEADER_CLOCK);
-  if (setClock(<u64>(dictated != 0 ? dictated : clockMs))) sweep();
+  if (!setClock(<u64>(dictated != 0 ? dictated : clockMs))) return;
+  sweep();
+  expireHeld();
 }
 
 /**
@@ -60,7 +63,11 @@ export function run(clockMs: f64, passes: u32): u32 {
     const count = gather();
     // After the packets: a dictated time is set before those that it is for are shown.
     advance(clockMs);
-    if (count == 0) break;
+    if (count == 0) {
+      // The clock may have ended the wait of fragments.
+      if (firstReady() == 0) break;
+      continue;
+    }
     process(count);
     recycle();
     total += count;

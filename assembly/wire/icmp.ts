@@ -15,6 +15,15 @@ export const ECHO_REQUEST_V6: u32 = 128;
 export const ECHO_REPLY_V4: u32 = 0;
 export const ECHO_REPLY_V6: u32 = 129;
 
+/** Whether a message of a type quotes the packet that it is about: RFC 792 unreachable, time exceeded, parameter problem. */
+export function isError4(type: u32): bool {
+  return type == 3 || type == 11 || type == 12;
+}
+/** The same for ICMPv6, RFC 4443 §3: besides these, packet too big. */
+export function isError6(type: u32): bool {
+  return type - 1 < 4;
+}
+
 /** Type in the low, code in the high byte. */
 export function typeCode(icmp: usize): u32 {
   return load<u16>(icmp, TYPE_CODE);

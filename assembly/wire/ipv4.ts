@@ -8,6 +8,7 @@ import { checksumOf, replaceWord } from "./checksum";
 const VERSION_LENGTH: usize = 0;
 const TOS: usize = 1;
 const TOTAL_LENGTH: usize = 2;
+const IDENTIFICATION: usize = 4;
 const FRAGMENT: usize = 6;
 const TTL: usize = 8;
 const PROTOCOL: usize = 9;
@@ -27,6 +28,8 @@ export const PROTOCOL_GRE: u32 = 47;
 const DONT_FRAGMENT: u32 = 0x0040;
 /** More-fragments bit and offset, raw. */
 const FRAGMENT_MASK: u32 = 0xff3f;
+/** Offset alone. */
+const OFFSET_MASK: u32 = 0xff1f;
 
 // Every getter needs the 20 bytes of the fixed header.
 
@@ -50,6 +53,21 @@ export function totalLength(ip: usize): u32 {
 }
 export function isFragment(ip: usize): bool {
   return (load<u16>(ip, FRAGMENT) & FRAGMENT_MASK) != 0;
+}
+/** Raw. */
+export function identification(ip: usize): u32 {
+  return load<u16>(ip, IDENTIFICATION);
+}
+/** Bytes of the datagram in front of this fragment. */
+export function fragmentOffset(ip: usize): u32 {
+  return (<u32>bswap<u16>(load<u16>(ip, FRAGMENT)) & 0x1fff) << 3;
+}
+export function hasMoreFragments(ip: usize): bool {
+  return (load<u8>(ip, FRAGMENT) & 0x20) != 0;
+}
+/** Whether it is a fragment other than the first. */
+export function isLaterFragment(ip: usize): bool {
+  return (load<u16>(ip, FRAGMENT) & OFFSET_MASK) != 0;
 }
 export function ttl(ip: usize): u32 {
   return load<u8>(ip, TTL);

@@ -11,6 +11,8 @@ const SOURCE: usize = 8;
 const DESTINATION: usize = 24;
 
 export const IPV6_BYTES: u32 = 40;
+/** The unit of extension headers: each has at least so many bytes. */
+export const EXTENSION_BYTES: u32 = 8;
 export const NEXT_HOP_BY_HOP: u32 = 0;
 export const NEXT_ROUTING: u32 = 43;
 export const NEXT_FRAGMENT: u32 = 44;
@@ -60,11 +62,12 @@ export function swapAddresses(ip: usize): void {
   v128.store(ip, v128.load(ip, DESTINATION), SOURCE);
   v128.store(ip, source, DESTINATION);
 }
-/** Extension headers of the IANA registry that may stand in front of layer 4, the fragment header apart. */
+/** Extension headers of the IANA registry that may stand in front of layer 4. */
 export function isExtension(next: u32): bool {
   return (
     next == NEXT_HOP_BY_HOP ||
     next == NEXT_ROUTING ||
+    next == NEXT_FRAGMENT ||
     next == NEXT_AUTHENTICATION ||
     next == NEXT_DESTINATION ||
     next == NEXT_MOBILITY ||

@@ -5,6 +5,7 @@
  * A filter, not a judge: it follows the parse rules only as far as it takes to find the service. A packet
  * for a VIP that is wrong further in (TTL 0, bad UDP length) goes to the engine, which counts it and says
  * why it dropped it. A packet in which no service can be found because it is cut short is passed.
+ * Fragments and what hides its ports are found by their address, so that all fragments of a datagram reach one worker.
  */
 #pragma once
 #include <linux/if_ether.h>
@@ -17,6 +18,8 @@
 
 #define MAX_VLAN_TAGS 2
 #define IPV4_FRAGMENT 0x3fff /* more-fragments flag and fragment offset */
+#define IPV6_FRAGMENT 0xfff9 /* fragment offset and more-fragments flag */
+#define EXTENSION_UNIT 8
 #define TCP_HEADER 20
 #define SHORTEST_HEADER 8 /* of UDP, ICMP and ICMPv6 */
 
@@ -69,9 +72,80 @@ static __always_inline bool classify_ipv4(struct flow *flow, void *l3, void *end
 	return classify_layer4(flow, l3 + header, end, total - header, ip->protocol, IPPROTO_ICMP);
 }
 
-static __always_inline bool classify_ipv6(struct flow *flow, void *l3, void *end)
+static __always_inline bool is_extension(__u8 next)
+{
+	switch (next) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_FRAGMENT:
+	case IPPROTO_AH:
+	case IPPROTO_DSTOPTS:
+	case 135: /* Mobility */
+	case 139: /* Host Identity Protocol */
+	case 140: /* Shim6 */
+		return true;
+	}
+	return false;
+}
+
+/** First 4 bytes of an extension header, read two ways. */
+struct extension_header {
+	__u8 next;
+	__u8 length;
+	union {
+		__be16 fragment;
+		struct {
+			__u8 routing_type;
+			__u8 segments_left;
+		};
+	};
+};
+
+/**
+ * Walks `room` bytes of extension headers from `at` on, as assembly/extensions.ts does.
+ * Returns false for a header that is cut short; sets `*refused` at one that is not walked, and at a fragment header of more
+ * than one fragment.
+ */
+static __always_inline bool walk(void *at, void *end, __u32 room, __u32 most, __u8 *next, __u32 *walked,
+				 bool *refused)
+{
+	__u32 offset = 0;
+
+#pragma unroll
+	for (int headers = 0; headers <= MAX_EXTENSION_HEADERS && is_extension(*next); headers++) {
+		struct extension_header *header = at + offset;
+		__u32 bytes = EXTENSION_UNIT;
+
+		*refused = *next == IPPROTO_AH || headers == MAX_EXTENSION_HEADERS;
+		if (*refused)
+			return true;
+		if (room - offset < EXTENSION_UNIT || (void *)header + EXTENSION_UNIT > end)
+			return false;
+		if (*next == IPPROTO_FRAGMENT) {
+			*refused = header->fragment & bpf_htons(IPV6_FRAGMENT);
+		} else {
+			*refused = *next == IPPROTO_ROUTING && header->segments_left != 0;
+			bytes += header->length * EXTENSION_UNIT;
+		}
+		if (*refused)
+			return true;
+		if (room - offset < bytes)
+			return false;
+		*refused = offset + bytes > most;
+		if (*refused)
+			return true;
+		offset += bytes;
+		*next = header->next;
+	}
+	*walked = offset;
+	return true;
+}
+
+static __always_inline bool classify_ipv6(struct flow *flow, void *l3, void *end, __u32 most)
 {
 	struct ipv6hdr *ip = l3;
+	__u32 walked = 0;
+	bool refused = false;
 
 	if (l3 + sizeof(*ip) > end)
 		return false;
@@ -81,19 +155,14 @@ static __always_inline bool classify_ipv6(struct flow *flow, void *l3, void *end
 	flow->service.family = 6;
 	__builtin_memcpy(flow->service.address, &ip->daddr, sizeof(ip->daddr));
 	__builtin_memcpy(flow->source, &ip->saddr, sizeof(ip->saddr));
-	switch (ip->nexthdr) {
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_FRAGMENT:
-	case IPPROTO_AH:
-	case IPPROTO_DSTOPTS:
-	case 135: /* Mobility */
-	case 139: /* Host Identity Protocol */
-	case 140: /* Shim6 */
+	__u8 next = ip->nexthdr;
+	if (!walk(l3 + sizeof(*ip), end, payload, most - sizeof(*ip), &next, &walked, &refused))
+		return false;
+	if (refused) {
 		flow->service.protocol = IPPROTO_ICMPV6;
 		return true;
 	}
-	return classify_layer4(flow, l3 + sizeof(*ip), end, payload, ip->nexthdr, IPPROTO_ICMPV6);
+	return classify_layer4(flow, l3 + sizeof(*ip) + walked, end, payload - walked, next, IPPROTO_ICMPV6);
 }
 
 /** Whether the packet is for a VIP; if so, `*key` is its flow key. */
@@ -124,7 +193,9 @@ static __always_inline bool classify(struct xdp_md *ctx, __u64 *key)
 		if (!classify_ipv4(&flow, at, end))
 			return false;
 	} else if (type == bpf_htons(ETH_P_IPV6)) {
-		if (!classify_ipv6(&flow, at, end))
+		__u32 l3 = at - (void *)(long)ctx->data;
+
+		if (!classify_ipv6(&flow, at, end, MAX_LAYER4_OFFSET - l3))
 			return false;
 	} else {
 		return false;

@@ -80,6 +80,8 @@ export class Arena {
       [L.HEADER_RATES, regions.rates.offset],
       [L.HEADER_SHARD_RECORDS, regions.shards.offset],
       [L.HEADER_VIP_REASONS, plan.vipReasons],
+      [L.HEADER_FRAGMENTS, regions.fragments.offset],
+      [L.HEADER_HELD_LIMIT, plan.heldLimit],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_NEW, inputs.timeouts.new],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_ESTABLISHED, inputs.timeouts.established],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_CLOSING, inputs.timeouts.closing],

@@ -8,7 +8,7 @@ import type { Ring } from "./rings.ts";
 export interface FrameAudit {
   total: number;
   /** Frames by place. */
-  places: Record<"fill" | "completion" | "rx" | "tx" | "handoff" | "free" | "inHand", number>;
+  places: Record<"fill" | "completion" | "rx" | "tx" | "handoff" | "held" | "free" | "inHand", number>;
   /** Offsets of frames that are in no place that can be seen. The kernel may hold one per queue. */
   missing: number[];
   /** Offsets of frames that are in two places: never right when everything stands still. */
@@ -21,7 +21,7 @@ export function auditFrames(engine: Engine): FrameAudit {
   const { arena, wiring, workers } = engine;
   const { frameBytes, frameCount, regions, freeListBytes } = arena.plan;
   const seen = new Uint8Array(frameCount);
-  const places = { fill: 0, completion: 0, rx: 0, tx: 0, handoff: 0, free: 0, inHand: 0 };
+  const places = { fill: 0, completion: 0, rx: 0, tx: 0, handoff: 0, held: 0, free: 0, inHand: 0 };
   const invalid: number[] = [];
 
   const note = (place: keyof typeof places, address: number) => {
@@ -49,6 +49,13 @@ export function auditFrames(engine: Engine): FrameAudit {
     noteRing("tx", tx, L.PACKET_DESCRIPTOR_BYTES);
   }
   for (const { ring } of wiring.handoffs) noteRing("handoff", ring, L.PACKET_DESCRIPTOR_BYTES);
+  for (let shard = 0; shard < L.SHARDS; shard++) {
+    const first = regions.fragments.offset + shard * L.PAGE + L.FRAGMENT_HELD;
+    for (let at = first; at < first + L.HELD_FRAGMENTS * L.HELD_BYTES; at += L.HELD_BYTES) {
+      if (arena.u8[at + L.HELD_STATE] !== L.HELD_STATE_FREE)
+        note("held", arena.u32[(at + L.HELD_ADDRESS) / 4]!);
+    }
+  }
   for (let worker = 0; worker < workers; worker++) {
     const block = arena.workerBlock(worker);
     const list = regions.freeLists.offset + worker * freeListBytes;

@@ -28,6 +28,9 @@ const FRAMES_PER_QUEUE = 4096;
 const FRAMES_PER_WORKER = 512;
 /** Descriptors of the self-test queue's rings: more than it ever has frames, two for each worker. */
 export const SELF_TEST_RING_ENTRIES = 256;
+/** Frames in which fragments may wait, and the share of all that they are at most. */
+const MOST_HELD = 512;
+const HELD_SHARE = 1 / 8;
 /** Ids and heap that a running configuration may grow into. */
 const MIN_BACKEND_CAPACITY = 1024;
 const MIN_POOL_CAPACITY = 64;
@@ -55,6 +58,7 @@ export type RegionName =
   | "shards"
   | "rates"
   | "conntrack"
+  | "fragments"
   | "frames";
 
 export interface Region {
@@ -74,6 +78,8 @@ export interface ArenaPlan {
   poolCapacity: number;
   vipCapacity: number;
   batch: number;
+  /** Most frames in which fragments wait, of all workers. */
+  heldLimit: number;
   freeListBytes: number;
   countersBytes: number;
   /** Offset of the VIPs' reasons in each worker's counters. */
@@ -193,6 +199,7 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
     poolCapacity,
     vipCapacity,
     batch: config.workers.batch,
+    heldLimit: Math.min(MOST_HELD, Math.floor(frameCount * HELD_SHARE)),
     freeListBytes: alignUp(frameCount * 4, L.LINE),
     countersBytes: alignUp(vipReasons + vipCapacity * L.COUNTER_VIP_REASONS_BYTES, L.PAGE),
     vipReasons,
@@ -222,6 +229,7 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
     shards: L.SHARDS * L.SHARD_BYTES,
     rates: L.RATE_LINES * L.LINE,
     conntrack: L.SHARDS * shardLines * L.LINE,
+    fragments: L.SHARDS * L.PAGE,
     frames: frameCount * frameBytes,
   };
   const regions = {} as Record<RegionName, Region>;

@@ -22,7 +22,7 @@ const trackNames = namesOf(L, "TRACK_");
 /** All reasons that a packet can end with, by code. */
 export const reasons: ReadonlyMap<number, string> = new Map(
   [...reasonNames]
-    .filter(([code]) => code !== R.REASON_NONE && code !== R.REASON_HANDED)
+    .filter(([code]) => code !== R.REASON_NONE && code < R.REASON_HELD)
     .sort(([a], [b]) => a - b),
 );
 

@@ -62,6 +62,7 @@ export async function explain(config: Config, bytes: Uint8Array, times = 1): Pro
   const results: OfflineResult[] = [];
   try {
     for (let i = 0; i < times; i++) results.push(...(await engine.process([{ bytes, timeMs: 0 }])));
+    await engine.flush();
   } finally {
     await engine.close();
   }

@@ -51,18 +51,32 @@ const ETHER_TYPES = {
   "0x86dd": "IPv6",
   "0x88a8": "VLAN tag",
 };
-const PROTOCOLS = {
+const FRAGMENT_HEADER = 44;
+/** IPv6 extension headers that begin alike (RFC 6564). */
+const EXTENSIONS: Readonly<Record<number, string>> = {
+  0: "hop-by-hop options",
+  43: "routing",
+  60: "destination options",
+  135: "mobility",
+  139: "host identity",
+  140: "shim6",
+};
+const PROTOCOLS: Readonly<Record<number, string>> = {
   1: "ICMP",
   4: "IPv4",
   6: "TCP",
   17: "UDP",
   41: "IPv6",
-  44: "fragment",
+  [FRAGMENT_HEADER]: "fragment",
   47: "GRE",
+  50: "ESP",
+  51: "authentication",
   58: "ICMPv6",
+  59: "nothing follows",
 };
 const etherType = named(hex, ETHER_TYPES);
 const protocol = named(number, PROTOCOLS);
+const nextHeader = named(number, { ...PROTOCOLS, ...EXTENSIONS });
 
 const ETHERNET: Layout = [
   ["destination", 6, macText],
@@ -105,10 +119,20 @@ const IPV6: Layout = [
     },
   ],
   ["payload length", 2, number],
-  ["next header", 1, protocol],
+  ["next header", 1, nextHeader],
   ["hop limit", 1, number],
   ["source", 16, address],
   ["destination", 16, address],
+];
+const EXTENSION: Layout = [
+  ["next header", 1, nextHeader],
+  ["length", 1, ([units]) => `${8 + units! * 8} bytes`],
+];
+const FRAGMENT: Layout = [
+  ["next header", 1, nextHeader],
+  ["reserved", 1, number],
+  ["fragment", 2, ([a, b]) => `offset ${(a! << 8) | (b! & 0xf8)}${b! & 1 ? ", more fragments" : ""}`],
+  ["identification", 4, hex],
 ];
 const TCP: Layout = [
   ["source port", 2, number],
@@ -226,8 +250,28 @@ function network(decoder: Decoder, type: number): void {
     if (fragment === 0) transport(decoder, next);
   } else if (type === 0x86dd && decoder.take("IPv6", IPV6)) {
     decoder.end = Math.min(decoder.end, decoder.at + decoder.behind(36, 2));
-    transport(decoder, decoder.behind(34, 1));
+    extensions(decoder, decoder.behind(34, 1));
   }
+}
+
+/** IPv6 extension headers and what follows them; behind the header of a later fragment there is none. */
+function extensions(decoder: Decoder, first: number): void {
+  let next = first;
+  for (;;) {
+    const start = decoder.at;
+    if (next === FRAGMENT_HEADER) {
+      if (!decoder.take("fragment", FRAGMENT)) return;
+      if (decoder.behind(6, 2) >= 8) return;
+      next = decoder.behind(8, 1);
+      continue;
+    }
+    const name = EXTENSIONS[next];
+    if (name === undefined) break;
+    if (!decoder.take(name, EXTENSION)) return;
+    next = decoder.behind(2, 1);
+    decoder.rest("options", Math.min(decoder.end, start + 8 + decoder.behind(1, 1) * 8));
+  }
+  transport(decoder, next);
 }
 
 function transport(decoder: Decoder, next: number): void {

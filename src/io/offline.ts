@@ -2,10 +2,14 @@
 //
 // Packets are fed in rounds in which the clock stands still. In each round every packet goes to the worker
 // that owns its shard, as the XDP program would steer it, and the round ends when each has its record in a
-// journal. So the result does not depend on the number of workers or on how fast they run.
+// journal. Packets that workers hand over or hold (ICMP errors, fragments) have a round of their own, which keeps the order. So
+// the result does not depend on the number of workers or on how fast they run.
+//
+// A fragment that is held has no result yet: it gets one in the round of its first fragment, or in a round without packets
+// when its time is over.
 
 import * as L from "../../assembly/layout.ts";
-import { REASON_OVERSIZED } from "../../assembly/reasons.ts";
+import { REASON_HELD, REASON_OVERSIZED } from "../../assembly/reasons.ts";
 import { addressBytes, addressFamily } from "../config/address.ts";
 import type { Config } from "../config/schema.ts";
 import { type DataplaneExports, instantiate, loadModule, noSockets } from "../dataplane/binary.ts";
@@ -26,6 +30,7 @@ export const OFFLINE_SECRET = [
   0x082efa98ec4e6c89n,
 ];
 const MTU = 1500;
+const HELD = reasonName(REASON_HELD);
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
 /** Passes of a worker in this thread: more than a round has packets. */
@@ -37,9 +42,18 @@ export interface OfflinePacket {
   timeMs: number;
 }
 
-/** A packet's record, and the packet as it left if it did. */
+/** A packet's record, and the packet as it left if it did. That of a held fragment is complete after flush() at the latest. */
 export interface OfflineResult extends Omit<PacketRecord, "worker" | "frame" | "line"> {
   out?: Uint8Array;
+}
+
+/** A packet in its frame, and where it goes. */
+interface Delivery {
+  worker: number;
+  frame: number;
+  length: number;
+  /** It has a round of its own. */
+  apart: boolean;
 }
 
 export interface OfflineOptions {
@@ -62,6 +76,12 @@ export class OfflineEngine {
   readonly #pool: WorkerPool | undefined;
   /** Whether workers share buckets, so that it matters which of them is first. */
   readonly #oneByOne: boolean;
+  /** Fragments that wait, by frame, in the order in which their time is over. */
+  readonly #held = new Map<number, { result: OfflineResult; untilMs: number }>();
+  /** Clock of the last round. */
+  #nowMs = 0;
+  /** The first packet of the next round, if the round before had to end in front of it. */
+  #prepared: Delivery | undefined;
 
   constructor(config: Config, { workers = 1, inline = false }: OfflineOptions = {}) {
     this.engine = new Engine(
@@ -92,62 +112,105 @@ export class OfflineEngine {
     }
   }
 
-  /** Processes packets in order; their times must not decrease. @returns one result per packet, in order */
+  /**
+   * Processes packets in order; their times must not decrease.
+   * @returns one result per packet, in order. Those that are `isHeld` are filled in by later calls
+   */
   async process(packets: readonly OfflinePacket[]): Promise<OfflineResult[]> {
     const results: OfflineResult[] = new Array(packets.length);
-    let at = 0;
-    while (at < packets.length) {
-      const end = this.#roundEnd(packets, at);
-      await this.#round(packets, at, end, results);
-      at = end;
+    for (let at = 0; at < packets.length; ) {
+      at = await this.#round(packets, at, this.#roundEnd(packets, at), results);
     }
     return results;
   }
 
+  /** Whether a result is of a fragment that waits for others. */
+  isHeld(result: OfflineResult): boolean {
+    return result.reason === HELD;
+  }
+
+  /** Ends the wait of all fragments that are held: the clock goes on to when their time is over. */
+  async flush(): Promise<void> {
+    await this.#expire(Number.POSITIVE_INFINITY);
+  }
+
+  /** Rounds without packets: fragments whose time is over by then get their results. */
+  async #expire(timeMs: number): Promise<void> {
+    for (const { result, untilMs } of this.#held.values()) {
+      if (untilMs > timeMs) break;
+      this.#setClock(untilMs);
+      for (let worker = 0; worker < this.engine.workers; worker++) this.#pool?.wake(worker);
+      await this.#work(() => !this.isHeld(result));
+    }
+  }
+
+  /** Lets the workers work until something is so, and every fragment that does not wait any more has its result. */
+  async #work(isSo: () => boolean, inFlight = new Map<number, OfflineResult>()): Promise<void> {
+    const isDone = () => isSo() && this.#held.size === this.engine.arena.word(L.HEADER_HELD);
+    while (!isDone()) {
+      for (const exports of this.#inline ?? []) exports.run(0, ALL_PASSES);
+      this.#settle(inFlight);
+      if (this.#pool && !isDone()) await this.#letWork();
+    }
+    for (const exports of this.#inline ?? []) exports.settle();
+  }
+
   /** A round: packets of one clock step, as many as every ring holds; one where the order of workers would show. */
   #roundEnd(packets: readonly OfflinePacket[], from: number): number {
-    const step = (packet: OfflinePacket) => Math.floor(packet.timeMs / CLOCK_STEP_MS);
     const most = this.#oneByOne ? 1 : Math.min(L.HANDOFF_ENTRIES, this.engine.arena.plan.frameCount);
     let end = from + 1;
-    while (end < packets.length && end - from < most && step(packets[end]!) === step(packets[from]!)) end++;
+    while (end < packets.length && end - from < most && stepOf(packets[end]!) === stepOf(packets[from]!))
+      end++;
     return end;
   }
 
+  /** Processes a round. @returns where it ended: at `to`, or at a packet that goes apart */
   async #round(
     packets: readonly OfflinePacket[],
     from: number,
     to: number,
     results: OfflineResult[],
-  ): Promise<void> {
-    const { arena } = this.engine;
-    const deliveries: { worker: number; frame: number; length: number }[] = [];
-    const inFlight = new Map<number, number>();
-    for (let i = from; i < to; i++) {
-      const { bytes } = packets[i]!;
+  ): Promise<number> {
+    await this.#expire(stepOf(packets[from]!) * CLOCK_STEP_MS);
+    const deliveries: Delivery[] = [];
+    const inFlight = new Map<number, OfflineResult>();
+    let end = from;
+    for (; end < to && !deliveries.at(-1)?.apart; end++) {
+      const { bytes } = packets[end]!;
+      const result = pending();
+      results[end] = result;
       if (bytes.length > this.#queue.capacity) {
-        results[i] = oversized();
+        Object.assign(result, { reason: reasonName(REASON_OVERSIZED) });
         continue;
       }
-      const frame = await this.#frame();
-      const start = this.#queue.address(frame);
-      arena.u8.set(bytes, start);
-      deliveries.push({ worker: this.#steer(start, bytes.length), frame, length: bytes.length });
-      inFlight.set(frame, i);
+      const delivery = this.#prepared ?? (await this.#prepare(bytes));
+      this.#prepared = delivery.apart && deliveries.length > 0 ? delivery : undefined;
+      if (this.#prepared) break;
+      deliveries.push(delivery);
+      inFlight.set(delivery.frame, result);
     }
     const receivers = new Set(deliveries.map(({ worker }) => worker));
     this.#setClock(packets[from]!.timeMs);
     for (const { worker, frame, length } of deliveries) this.#queue.deliver(worker, frame, length);
     for (const worker of receivers) this.#pool?.wake(worker);
-    while (inFlight.size > 0) {
-      for (const exports of this.#inline ?? []) exports.run(0, ALL_PASSES);
-      this.#settle(inFlight, results);
-      if (this.#pool && inFlight.size > 0) await this.#letWork();
-    }
-    for (const exports of this.#inline ?? []) exports.settle();
+    await this.#work(() => inFlight.size === 0, inFlight);
+    return end;
+  }
+
+  /** Writes a packet into a frame. */
+  async #prepare(bytes: Uint8Array): Promise<Delivery> {
+    const { arena, exports } = this.engine;
+    const frame = await this.#frame();
+    const start = this.#queue.address(frame);
+    arena.u8.set(bytes, start);
+    const steered = exports.steer(start, bytes.length);
+    const worker = steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & (L.SHARDS - 1))]!;
+    return { frame, length: bytes.length, worker, apart: (steered & L.STEERED_APART) !== 0 };
   }
 
   /** Sets the workers' clock. They read it after they have taken packets, and packets are shown after it is set. */
   #setClock(timeMs: number): void {
+    this.#nowMs = Math.max(this.#nowMs, timeMs);
     // A clock of exactly 0 would mean real time.
     const clock = Float64Array.of(Math.max(timeMs, Number.MIN_VALUE));
     Atomics.store(this.engine.arena.u64, L.HEADER_CLOCK / 8, new BigUint64Array(clock.buffer)[0]!);
@@ -180,17 +243,11 @@ export class OfflineEngine {
     }
   }
 
-  #steer(start: number, length: number): number {
-    const { arena, exports } = this.engine;
-    const steered = exports.steer(start, length);
-    return steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & ~L.STEERED)]!;
-  }
-
   /**
    * Takes sent packets and records, in this order: a record is written before its packet is shown, so that of each packet
    * taken here the record is there. A frame is in flight until it has all that it gets.
    */
-  #settle(inFlight: Map<number, number>, results: OfflineResult[]): void {
+  #settle(inFlight: Map<number, OfflineResult>): void {
     const sent = new Map<number, Uint8Array>();
     for (let worker = 0; worker < this.engine.workers; worker++) {
       this.#queue.collect(worker, ({ frame, start, length }) => {
@@ -199,12 +256,19 @@ export class OfflineEngine {
     }
     for (const journal of this.#journals) {
       for (const { frame, worker: _worker, line: _line, ...record } of journal.read()) {
-        results[inFlight.get(frame)!] = record;
+        const result = (inFlight.get(frame) ?? this.#held.get(frame)?.result)!;
+        Object.assign(result, record);
+        if (record.reason === HELD) {
+          const untilMs = this.#nowMs - (this.#nowMs % CLOCK_STEP_MS) + L.FRAGMENT_HELD_MS;
+          this.#held.set(frame, { result, untilMs });
+        } else if (this.#held.delete(frame)) {
+          inFlight.set(frame, result);
+        }
         if (record.verdict === "pass" || record.verdict === "drop") inFlight.delete(frame);
       }
     }
     for (const [frame, bytes] of sent) {
-      results[inFlight.get(frame)!]!.out = bytes;
+      inFlight.get(frame)!.out = bytes;
       inFlight.delete(frame);
     }
   }
@@ -214,10 +278,13 @@ export class OfflineEngine {
   }
 }
 
-function oversized(): OfflineResult {
+const stepOf = ({ timeMs }: OfflinePacket) => Math.floor(timeMs / CLOCK_STEP_MS);
+
+/** The result of a packet about which nothing has been decided yet. */
+function pending(): OfflineResult {
   return {
     verdict: "drop",
-    reason: reasonName(REASON_OVERSIZED),
+    reason: "",
     service: 0,
     destinationPort: 0,
     vip: undefined,

@@ -53,35 +53,48 @@ export async function replay(config: Config, options: ReplayOptions): Promise<Re
   const clock = new CaptureClock(nanoseconds);
   let index = 0;
   let truncated = 0;
+  /** From the first packet on whose fragment waits for others: the order of the capture is kept. */
+  const waiting: Replayed[] = [];
   await output.write(encodePcapHeader(nanoseconds));
   const engine = new OfflineEngine(config, { workers });
+
+  /** Writes what has become of the packets up to the first fragment that waits. */
+  const write = async () => {
+    const held = waiting.findIndex(({ result }) => engine.isHeld(result));
+    const ready = waiting.splice(0, held < 0 ? waiting.length : held);
+    for (const { result } of ready) tally.add(result);
+    await output.write(encodePcapRecords(ready.flatMap(leaving)));
+    const lines = ready.map(({ result }, i) => verdictLine(config, names, index + i, result));
+    await verdicts?.write(Buffer.from(lines.join("")));
+    index += ready.length;
+  };
+
   try {
     for await (const batch of input.batches()) {
       const results = await engine.process(
         batch.map((packet) => ({ bytes: packet.bytes, timeMs: clock.next(packet) })),
       );
-      for (const result of results) tally.add(result);
       for (const { bytes, originalBytes } of batch) if (bytes.length < originalBytes) truncated++;
-      await output.write(encodePcapRecords(leaving(batch, results)));
-      await verdicts?.write(
-        Buffer.from(results.map((result, i) => verdictLine(config, names, index + i, result)).join("")),
-      );
-      index += batch.length;
+      waiting.push(...batch.map((packet, i) => ({ packet, result: results[i]! })));
+      await write();
       onProgress?.(index, input.offset);
     }
+    await engine.flush();
+    await write();
   } finally {
     await engine.close();
   }
   return { summary: tally.summary(), truncated, backwards: clock.backwards };
 }
 
-/** The packets that left, at the times of those that came. */
-function leaving(batch: readonly PcapPacket[], results: readonly OfflineResult[]): PcapPacket[] {
-  return results.flatMap(({ out }, i) => {
-    if (out === undefined) return [];
-    const { seconds, fraction } = batch[i]!;
-    return [{ bytes: out, originalBytes: out.length, seconds, fraction }];
-  });
+interface Replayed {
+  packet: PcapPacket;
+  result: OfflineResult;
+}
+
+/** The packet that left, if it did, at the time of the one that came. */
+function leaving({ packet: { seconds, fraction }, result: { out } }: Replayed): PcapPacket[] {
+  return out === undefined ? [] : [{ bytes: out, originalBytes: out.length, seconds, fraction }];
 }
 
 function verdictLine(config: Config, names: readonly string[], index: number, result: OfflineResult): string {

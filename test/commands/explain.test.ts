@@ -148,10 +148,43 @@ suite("guideway explain", () => {
       "icmp-unsupported",
     ],
     [
-      "a fragment",
-      packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.1", moreFragments: true }).tcp().bytes(),
+      "a fragment of a ping",
+      packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.1", moreFragments: true }).icmp().bytes(),
       "drop",
       "fragment",
+    ],
+    [
+      "a first fragment",
+      packet()
+        .ethernet()
+        .ipv4({ src: "192.0.2.1", dst: "10.99.0.2", moreFragments: true })
+        .udp({ dport: 53, length: 100 })
+        .payload(16)
+        .bytes(),
+      "forward",
+      "new",
+    ],
+    [
+      "a later fragment, without the first",
+      packet()
+        .ethernet()
+        .ipv4({ src: "192.0.2.3", dst: "10.99.0.1", fragmentOffset: 3, protocol: 17 })
+        .payload(9)
+        .bytes(),
+      "drop",
+      "fragment-timeout",
+    ],
+    [
+      "an ICMP error about a flow",
+      packet()
+        .ethernet()
+        .ipv4({ src: "198.51.100.1", dst: "10.99.0.1" })
+        .icmp({ type: 3, code: 4, id: 0, seq: 1400 })
+        .ipv4({ src: "10.99.0.1", dst: "192.0.2.1", totalLength: 1500 })
+        .tcp({ sport: 80, dport: 50000, flags: "A" })
+        .bytes(),
+      "forward",
+      "icmp-error",
     ],
     [
       "a pool without backends",
@@ -193,7 +226,9 @@ suite("guideway explain", () => {
       const found = explain("--packet", hex(bytes));
       assert.equal(found.before.bytes, hex(bytes));
       assert.deepEqual([found.verdict, found.reason], [verdict, reason]);
-      const expected = new Model(setup).process(bytes, 0);
+      const model = new Model(setup);
+      const expected = model.process(bytes, 0);
+      model.flush();
       assert.deepEqual([found.verdict, found.reason], [expected.verdict, expected.reason]);
       assert.equal(found.after?.bytes, expected.out && hex(expected.out));
       assert.equal(found.after?.bytes, (await left)[index]);

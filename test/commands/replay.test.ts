@@ -126,7 +126,9 @@ suite("guideway replay", () => {
     assert.equal(stderr, "");
     assert.equal(status, 0);
     const model = new Model(setup);
-    const expected = mixed.map(({ bytes, clockMs }) => ({ clockMs, ...model.process(bytes, clockMs) }));
+    const outcomes = mixed.map(({ bytes, clockMs }) => model.process(bytes, clockMs));
+    model.flush();
+    const expected = outcomes.map((outcome, i) => ({ clockMs: mixed[i]!.clockMs, ...outcome }));
     const verdicts = expected.map(({ verdict, reason, vip, backend, tracked }, index) => ({
       index,
       verdict,

@@ -27,7 +27,16 @@ suite("audit of frames", () => {
       { missing, duplicated, invalid, total },
       { missing: [], duplicated: [], invalid: [], total: COUNT },
     );
-    assert.deepEqual(places, { fill: COUNT, completion: 0, rx: 0, tx: 0, handoff: 0, free: 0, inHand: 0 });
+    assert.deepEqual(places, {
+      fill: COUNT,
+      completion: 0,
+      rx: 0,
+      tx: 0,
+      handoff: 0,
+      held: 0,
+      free: 0,
+      inHand: 0,
+    });
   });
 
   test("every place on a packet's way is seen", () => {

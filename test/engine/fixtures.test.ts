@@ -17,6 +17,7 @@ function written({ verdict, reason, backend }: OfflineResult, engine: OfflineEng
 async function check(engine: OfflineEngine, file: string, each: FixtureCase, fromMs: number): Promise<void> {
   const packets = each.packets.map(({ bytes, atMs }) => ({ bytes, timeMs: fromMs + atMs }));
   const results = await engine.process(packets);
+  await engine.flush();
   for (const [index, { verdict, out }] of each.packets.entries()) {
     const where = `${file}:${each.line}, packet ${index + 1}`;
     const result = results[index]!;

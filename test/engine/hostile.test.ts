@@ -14,10 +14,10 @@ import type { PacketRecord } from "../../src/dataplane/journal.ts";
 import { planArena } from "../../src/dataplane/plan.ts";
 import { reasons } from "../../src/dataplane/reasons.ts";
 import { random } from "../dataplane/random.ts";
-import { Model } from "../model/model.ts";
+import { Model, type Outcome } from "../model/model.ts";
 import { type Config, offlineSetup } from "../model/setup.ts";
 import { decode } from "../packets/decode.ts";
-import { hostilePacket } from "../packets/hostile.ts";
+import { hostilePacket, type TimedPacket } from "../packets/hostile.ts";
 import { runs } from "../runs.ts";
 import { compare } from "./compare.ts";
 import { anyConfig, Rig, type Sent } from "./rig.ts";
@@ -61,7 +61,7 @@ function* packets(frameBytes: number, most: number, seed: number): Generator<Hos
 
 /** As few frames as it takes for the last one to end with the memory: what reads behind it traps. */
 function framesToTheEnd(frameBytes: number): number {
-  for (let count = 64; ; count++) {
+  for (let count = 128; ; count++) {
     const { config } = parseConfig(
       stringify(anyConfig({ frames: { size: frameBytes, count } })),
       "hostile.yaml",
@@ -72,9 +72,12 @@ function framesToTheEnd(frameBytes: number): number {
 }
 
 interface Fate {
+  /** That of a fragment which waits is replaced by another. */
   record: Omit<PacketRecord, "worker" | "frame" | "line">;
   out: Uint8Array | undefined;
 }
+
+const isHeld = ({ record }: Fate) => record.reason === "held";
 
 /** An engine whose frames are full of one kind of poison. */
 class Poisoned {
@@ -83,6 +86,8 @@ class Poisoned {
   readonly #next: () => number;
   readonly #frameBytes: number;
   readonly #goesOn: boolean;
+  /** Packets without a verdict: their frame as it was, and their fate. */
+  readonly #open = new Map<number, { before: Uint8Array; bytes: Uint8Array; fate: Fate }>();
 
   /** @param goesOn whether a packet that was cut short seems to go on behind its end */
   constructor(frameBytes: number, seed: number, goesOn: boolean) {
@@ -110,28 +115,44 @@ class Poisoned {
   process(round: readonly Hostile[], clockMs: number): Fate[] {
     const rig = this.#rig;
     const [queue] = rig.queues;
-    const before = new Map<number, Uint8Array>();
-    const frames = round.map(({ bytes, rest }) => {
+    rig.clockMs = clockMs;
+    const fates = round.map(({ bytes, rest }) => {
+      const isApart = rig.isApart(bytes);
+      if (isApart) this.#work();
       const frame = queue!.takeFrame()!;
       this.#fill(frame);
       rig.engine.arena.u8.set(bytes, queue!.address(frame));
       if (this.#goesOn) rig.engine.arena.u8.set(rest, queue!.address(frame) + bytes.length);
-      before.set(frame, this.#frame(frame).slice());
+      const fate = { out: undefined } as unknown as Fate;
+      this.#open.set(frame, { before: this.#frame(frame).slice(), bytes, fate });
       queue!.deliver(0, frame, bytes.length);
-      return frame;
+      if (isApart) this.#work();
+      return fate;
     });
-    rig.clockMs = clockMs;
+    this.#work();
+    return fates;
+  }
+
+  /** Ends the wait of fragments. */
+  flush(clockMs: number): void {
+    this.#rig.clockMs = clockMs;
+    this.#work();
+  }
+
+  #work(): void {
+    const rig = this.#rig;
     rig.run(0);
-    const records = new Map(
-      rig.records().map(({ worker: _w, frame, line: _l, ...record }) => [frame, record]),
-    );
     const sent = new Map(rig.collect().map((each) => [each.frame, each]));
-    rig.settle();
-    return frames.map((frame, i) => {
+    for (const { worker: _w, frame, line: _l, ...record } of rig.records()) {
+      const { before, bytes, fate } = this.#open.get(frame)!;
+      fate.record = record;
+      if (isHeld(fate)) continue;
       const leaves = sent.get(frame);
-      this.#checkWritten(frame, before.get(frame)!, round[i]!.bytes, leaves);
-      return { record: records.get(frame)!, out: leaves?.bytes };
-    });
+      this.#checkWritten(frame, before, bytes, leaves);
+      fate.out = leaves?.bytes;
+      this.#open.delete(frame);
+    }
+    rig.settle();
   }
 
   #checkWritten(frame: number, before: Uint8Array, bytes: Uint8Array, sent: Sent | undefined): void {
@@ -161,30 +182,39 @@ suite("hostile packets", () => {
   for (const frameBytes of [2048, 4096]) {
     test(`${most / 2} packets, frames of ${frameBytes} bytes`, () => {
       const engines = [new Poisoned(frameBytes, 1, true), new Poisoned(frameBytes, 2, false)] as const;
-      const model = new Model(offlineSetup(anyConfig({ frames: { size: frameBytes } }) as Config));
+      const count = framesToTheEnd(frameBytes);
+      const model = new Model(offlineSetup(anyConfig({ frames: { size: frameBytes, count } }) as Config));
       const names = (id: number) => engines[0].nameOf(id);
       const seen = new Map<string, number>();
       let clockMs = 1;
       let round: Hostile[] = [];
       let lengths = 0;
       let checked = 0;
+      /** Packets whose fragment waits, with what the engines and the model have said so far. */
+      let waiting: { packet: TimedPacket; fates: [Fate, Fate]; outcome: Outcome }[] = [];
+      const check = ({ packet, fates: [first, second], outcome }: (typeof waiting)[number]) => {
+        const { record, out } = first;
+        assert.ok(REASONS.has(record.reason), `a reason for ${decode(packet.bytes).join("\n")}`);
+        compare({ ...record, ...(out && { out }) }, outcome, names, packet);
+        if (!isDeepStrictEqual(second, first))
+          assert.deepEqual(second, first, decode(packet.bytes).join("\n"));
+        assert.equal(out !== undefined, record.verdict === "forward" || record.verdict === "reply");
+        seen.set(record.reason, (seen.get(record.reason) ?? 0) + 1);
+        checked++;
+      };
+      const checkAll = () => {
+        for (const each of waiting) if (!isHeld(each.fates[0])) check(each);
+        waiting = waiting.filter(({ fates: [first] }) => isHeld(first));
+      };
       const processRound = () => {
         clockMs += 300;
         const [first, second] = engines.map((engine) => engine.process(round, clockMs)) as [Fate[], Fate[]];
         for (const [i, { bytes }] of round.entries()) {
-          const { record, out } = first[i]!;
-          assert.ok(record && REASONS.has(record.reason), `a reason for packet ${checked + i}`);
-          compare({ ...record, ...(out && { out }) }, model.process(bytes, clockMs), names, {
-            bytes,
-            clockMs,
-          });
-          if (!isDeepStrictEqual(second[i], first[i]))
-            assert.deepEqual(second[i], first[i], decode(bytes).join("\n"));
-          assert.equal(out !== undefined, record.verdict === "forward" || record.verdict === "reply");
-          seen.set(record.reason, (seen.get(record.reason) ?? 0) + 1);
+          const outcome = model.process(bytes, clockMs);
+          waiting.push({ packet: { bytes, clockMs }, fates: [first[i]!, second[i]!], outcome });
           lengths = Math.max(lengths, bytes.length);
         }
-        checked += round.length;
+        checkAll();
         round = [];
       };
       for (const packet of packets(frameBytes, most / 2, frameBytes)) {
@@ -192,6 +222,10 @@ suite("hostile packets", () => {
         if (round.length === ROUND) processRound();
       }
       processRound();
+      for (const engine of engines) engine.flush(clockMs + 1000);
+      model.flush();
+      checkAll();
+      assert.deepEqual([checked, waiting], [most / 2, []]);
       assert.deepEqual(
         engines.map(({ traps }) => traps),
         [0, 0],
@@ -211,6 +245,9 @@ suite("hostile packets", () => {
         "denied",
         "server-id",
         "spoofed-source",
+        "icmp-error",
+        "fragment-tiny",
+        "fragment-timeout",
       ]) {
         assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
       }

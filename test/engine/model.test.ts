@@ -14,6 +14,8 @@ import { vipAddress, vipPorts } from "../packets/services.ts";
 import { runs } from "../runs.ts";
 import { compare } from "./compare.ts";
 
+const FRAGMENT_REASONS = ["fragment", "fragment-timeout"];
+
 const backend = fc.record({ weight: fc.constantFrom(0, 1, 1, 2, 7), v6: fc.boolean() });
 const pool = fc.record({
   serverIdBytes: fc.constantFrom(0, 0, 1, 2, 8, 9, 15),
@@ -161,9 +163,12 @@ suite("engine and model agree", () => {
           const results = await engine.process(
             stream.map(({ bytes, clockMs }) => ({ bytes, timeMs: clockMs })),
           );
+          await engine.flush();
+          const outcomes = stream.map(({ bytes, clockMs }) => model.process(bytes, clockMs));
+          model.flush();
           const names = (id: number) => engine.engine.directory.backends[id]?.config.name;
           for (const [i, packet] of stream.entries()) {
-            compare(results[i]!, model.process(packet.bytes, packet.clockMs), names, packet);
+            compare(results[i]!, outcomes[i]!, names, packet);
             seen.set(results[i]!.reason, (seen.get(results[i]!.reason) ?? 0) + 1);
             compared++;
           }
@@ -186,6 +191,8 @@ suite("engine and model agree", () => {
       "denied",
       "rate-limited",
       "server-id",
+      "icmp-error",
+      ...FRAGMENT_REASONS,
     ]) {
       assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
     }

@@ -21,7 +21,6 @@ import { OFFLINE_SECRET } from "../model/setup.ts";
 
 /** More than any test lets a worker take in one call. */
 const ALL_PASSES = 1 << 16;
-const STEERED = 0x100;
 
 export interface RigOptions {
   workers?: number;
@@ -98,6 +97,17 @@ export class Rig {
 
   /** The worker that owns the packet's flow; 0 when it belongs to none. */
   owner(bytes: Uint8Array): number {
+    const steered = this.steer(bytes);
+    return steered === 0 ? 0 : this.engine.arena.u8[L.HEADER_SHARD_OWNERS + (steered & (L.SHARDS - 1))]!;
+  }
+
+  /** Whether the packet may go on to another worker than the one that it is steered to. */
+  isApart(bytes: Uint8Array): boolean {
+    return (this.steer(bytes) & L.STEERED_APART) !== 0;
+  }
+
+  /** What assembly/steer.ts says of a packet. */
+  steer(bytes: Uint8Array): number {
     const { arena, exports } = this.engine;
     // The first line of the arena's last frame will do: frames of the test's own are never there.
     const scratch = arena.plan.regions.frames.offset;
@@ -105,7 +115,7 @@ export class Rig {
     arena.u8.set(bytes, scratch);
     const steered = exports.steer(scratch, bytes.length);
     arena.u8.set(saved, scratch);
-    return steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & ~STEERED)]!;
+    return steered;
   }
 
   /** Takes a frame, writes the packet into it and shows it to a worker. @returns the frame, undefined when there is none */

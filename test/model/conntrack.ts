@@ -92,12 +92,25 @@ export class Conntrack {
 
   /** The backend of a flow that is known, or undefined on a miss. `tcpFlags` is undefined for UDP. */
   hit(key: bigint, tcpFlags: number | undefined): Track | undefined {
+    const found = this.#find(key, tcpFlags);
+    if (!found) return undefined;
+    const { entry, track } = found;
+    if (tcpFlags !== undefined) entry.state = stateAfter(entry.state, tcpFlags);
+    entry.age = this.#tick(entry.state);
+    return { track, backend: entry.backend };
+  }
+
+  /** The backend of a flow that is known, which stays as it is. */
+  look(key: bigint): Track | undefined {
+    const found = this.#find(key, undefined);
+    return found && { track: found.track, backend: found.entry.backend };
+  }
+
+  #find(key: bigint, tcpFlags: number | undefined): { entry: Entry; track: number } | undefined {
     for (const way of this.#ways(key)) {
       const entry = way.line[way.index];
       if (!entry || !matches(entry, key, way) || !this.#isLive(entry, tcpFlags)) continue;
-      if (tcpFlags !== undefined) entry.state = stateAfter(entry.state, tcpFlags);
-      entry.age = this.#tick(entry.state);
-      return { track: way.away ? TRACK_HIT_AWAY : TRACK_HIT, backend: entry.backend };
+      return { entry, track: way.away ? TRACK_HIT_AWAY : TRACK_HIT };
     }
     return undefined;
   }

@@ -18,12 +18,12 @@ export interface Tuple {
 
 export type Secret = readonly [bigint, bigint, bigint, bigint];
 
-function fold(h: bigint, x: bigint): bigint {
+export function fold(h: bigint, x: bigint): bigint {
   const product = wrap((h ^ x) * C);
   return product ^ (product >> 32n);
 }
 
-function mix(secret: Secret, value: bigint): bigint {
+export function mix(secret: Secret, value: bigint): bigint {
   let k = value ^ secret[0];
   k ^= k >> 32n;
   k = wrap(k * C);

@@ -6,6 +6,7 @@ import { Admission } from "./admission.ts";
 import { familyOf, field } from "./bytes.ts";
 import { Conntrack, type Track } from "./conntrack.ts";
 import { flowKey, slotOf, tableHash } from "./flowkey.ts";
+import { datagramTag, Fragments, type Ports } from "./fragments.ts";
 import { Guard, serverIdOf } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
 import { type Parsed, parse } from "./parse.ts";
@@ -37,6 +38,8 @@ export interface Outcome {
 
 type Flow = Extract<Parsed, { step: "flow" }>;
 type Echo = Extract<Parsed, { step: "echo" }>;
+type Fragment = Extract<Parsed, { step: "fragment" }>;
+type IcmpError = Extract<Parsed, { step: "error" }>;
 
 /** Bytes in front of a received packet, out of the frame's. */
 const HEADROOM = 256;
@@ -45,6 +48,7 @@ export class Model {
   readonly #setup: ModelSetup;
   readonly #services: Services;
   readonly #conntrack: Conntrack;
+  readonly #fragments: Fragments;
   readonly #sources: Sources;
   readonly #admission: Admission;
   /** By the VIP's name. */
@@ -59,6 +63,7 @@ export class Model {
     this.#sources = new Sources(setup);
     this.#guards = new Map(setup.vips.map((vip) => [vip.name, new Guard(vip)]));
     this.#admission = new Admission(setup.newFlowsPerSecond);
+    this.#fragments = new Fragments(setup.heldLimit);
     const eager = setup.sweep === "eager";
     const { shardLines, timeoutsMs } = setup;
     this.#conntrack = new Conntrack({ shardLines, timeoutsMs, eager }, (id) => {
@@ -102,7 +107,15 @@ export class Model {
     return this.#conntrack.activeFlows(id);
   }
 
-  /** `clockMs` counts from any origin, and should not run backwards. */
+  /** Ends the wait of all fragments that are held. */
+  flush(): void {
+    this.#fragments.flush();
+  }
+
+  /**
+   * `clockMs` counts from any origin, and should not run backwards. The outcome of a fragment with the reason `held` becomes
+   * another one when its wait ends.
+   */
   process(packet: Uint8Array, clockMs: number): Outcome {
     const outcome: Outcome = {
       verdict: "drop",
@@ -116,6 +129,7 @@ export class Model {
     };
     if (packet.length > this.#setup.frameBytes - HEADROOM) return outcome;
     this.#conntrack.advance(clockMs);
+    this.#fragments.advance(clockMs);
 
     const parsed = parse(packet, this.#services);
     if (parsed.service && parsed.tuple) {
@@ -126,9 +140,14 @@ export class Model {
     }
     if (parsed.step === "done") return { ...outcome, verdict: parsed.verdict, reason: parsed.reason };
     if (parsed.step === "echo") return { ...outcome, ...this.#answer(packet, parsed) };
+    if (parsed.step === "fragment") return this.#fragment(packet, parsed, outcome);
+    if (parsed.step === "error") return { ...outcome, ...this.#deliver(packet, parsed, outcome.key) };
     const guarded = this.#guarded(parsed);
     if (guarded) return { ...outcome, verdict: "drop", reason: guarded };
-    return { ...outcome, ...this.#forward(packet, parsed, outcome.key) };
+    return {
+      ...outcome,
+      ...(this.#byServerId(packet, parsed) ?? this.#forward(packet, parsed, outcome.key)),
+    };
   }
 
   /** §8. Why the VIP's guard drops a packet; undefined when it does not. */
@@ -159,6 +178,8 @@ export class Model {
     const parsed = parse(packet, this.#services);
     if (parsed.step === "done") return { verdict: parsed.verdict, reason: parsed.reason };
     if (parsed.step === "echo") return this.#answer(packet, parsed);
+    if (parsed.step === "error") return { verdict: "drop", reason: "icmp-unsupported" };
+    if (parsed.step === "fragment") return { verdict: "drop", reason: "fragment" };
     const backend = ports.get((parsed.tuple.sourcePort[0]! << 8) | parsed.tuple.sourcePort[1]!);
     if (backend === undefined) return { verdict: "drop", reason: "no-backend" };
     const {
@@ -169,13 +190,67 @@ export class Model {
     return { verdict, reason: verdict === "forward" ? "probe" : reason, ...(out && { out }) };
   }
 
-  #forward(packet: Uint8Array, flow: Flow, key: bigint): Partial<Outcome> {
-    const named = this.#namedBackend(packet, flow);
-    if (named !== undefined) {
-      const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
-      if (refused) return { verdict: "drop", reason: refused };
-      return this.#send(packet, flow, { backend: named, track: TRACK_NONE }, {}, "server-id");
+  /** §3: an ICMP error goes where its flow goes, and leaves no trace. */
+  #deliver(packet: Uint8Array, error: IcmpError, key: bigint): Partial<Outcome> {
+    const refused = this.#sources.refusal(error.ip.source, error.ip.destination);
+    if (refused) return { verdict: "drop", reason: refused };
+    const delivered = (outcome: Partial<Outcome>): Partial<Outcome> =>
+      outcome.verdict === "forward" ? { ...outcome, reason: "icmp-error" } : outcome;
+    const found = this.#conntrack.look(key);
+    if (found) return delivered(this.#send(packet, error, found, {}));
+    const table = this.table(error.service.vip.pool);
+    if (table.length === 0) return { verdict: "drop", reason: "no-backend" };
+    const slot = slotOf(tableHash(this.#setup.seed, error.tuple), table.length);
+    return delivered(this.#send(packet, error, { backend: table[slot]!, track: TRACK_NONE }, { slot }));
+  }
+
+  /** §10. */
+  #fragment(packet: Uint8Array, fragment: Fragment, outcome: Outcome): Outcome {
+    const { ip, identification, isFirst } = fragment;
+    const shard = outcome.key & 255n;
+    const tag = datagramTag(this.#setup.secret, fragment.tuple, identification);
+    const bytes = (from: number) => packet.slice(ip.l4 + from, ip.l4 + from + 2);
+    const ownPorts = { sourcePort: bytes(0), destinationPort: bytes(2) };
+    if (isFirst && field(packet, ip.l4, 4) === 0) return Object.assign(outcome, { reason: "fragment" });
+    const ports = isFirst ? ownPorts : this.#fragments.known(shard, tag);
+    const end = (found: Ports | undefined) => {
+      const decided = found
+        ? this.#follow(packet, fragment, found)
+        : { verdict: "drop" as const, reason: "fragment-timeout" };
+      Object.assign(outcome, decided);
+    };
+    if (ports) {
+      if (isFirst) this.#fragments.learn(shard, tag, ports);
+      end(ports);
+      if (isFirst) this.#fragments.release(shard, tag, ports);
+    } else {
+      outcome.reason = this.#fragments.hold(shard, tag, end) ? "held" : "fragment-limit";
     }
+    return outcome;
+  }
+
+  /** A fragment whose ports are known is like any packet of its flow. */
+  #follow(packet: Uint8Array, { ip, tuple, tcpFlags }: Fragment, ports: Ports): Partial<Outcome> {
+    const service = this.#services.find(ip.destination, ip.protocol, field(ports.destinationPort, 0, 2));
+    if (!service) return { verdict: "drop", reason: "fragment" };
+    const flow: Flow = { step: "flow", ip, service, tuple: { ...tuple, ...ports }, tcpFlags };
+    const key = flowKey(this.#setup.secret, flow.tuple, service.number, service.wide);
+    const known = { service: service.number, vip: service.vip.name, key };
+    const guarded = this.#guarded(flow);
+    if (guarded) return { ...known, verdict: "drop", reason: guarded };
+    return { ...known, ...this.#forward(packet, flow, key) };
+  }
+
+  /** §9. Undefined for a packet without the server id of a usable backend. */
+  #byServerId(packet: Uint8Array, flow: Flow): Partial<Outcome> | undefined {
+    const named = this.#namedBackend(packet, flow);
+    if (named === undefined) return undefined;
+    const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
+    if (refused) return { verdict: "drop", reason: refused };
+    return this.#send(packet, flow, { backend: named, track: TRACK_NONE }, {}, "server-id");
+  }
+
+  #forward(packet: Uint8Array, flow: Flow, key: bigint): Partial<Outcome> {
     const found = this.#conntrack.hit(key, flow.tcpFlags);
     if (found) return this.#send(packet, flow, found, {});
     const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
@@ -205,7 +280,7 @@ export class Model {
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
   #send(
     packet: Uint8Array,
-    flow: Flow,
+    flow: Pick<Flow, "ip" | "service">,
     track: Track,
     chosen: { slot?: number },
     reason = "new",

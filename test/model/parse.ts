@@ -21,6 +21,18 @@ export interface Ip {
 export type Parsed =
   | { step: "done"; verdict: "pass" | "drop"; reason: string; service?: Service; tuple?: Tuple }
   | { step: "echo"; ip: Ip; service: Service; tuple: Tuple }
+  | {
+      step: "fragment";
+      ip: Ip;
+      /** The address service. */
+      service: Service;
+      /** Without ports. */
+      tuple: Tuple;
+      identification: Uint8Array;
+      isFirst: boolean;
+      tcpFlags: number | undefined;
+    }
+  | { step: "error"; ip: Ip; service: Service; tuple: Tuple }
   | { step: "flow"; ip: Ip; service: Service; tuple: Tuple; tcpFlags: number | undefined };
 
 const NO_PORT = new Uint8Array(2);
@@ -63,13 +75,53 @@ function parseIpv4(packet: Uint8Array, l3: number, services: Services): Parsed {
   };
   const moreFragments = (packet[l3 + 6]! & 0x20) !== 0;
   const fragmentOffset = field(packet, l3 + 6, 2) & 0x1fff;
-  if (moreFragments || fragmentOffset !== 0) return addressRule(ip, "fragment", services);
+  if (moreFragments || fragmentOffset !== 0) {
+    const identification = packet.slice(l3 + 4, l3 + 6);
+    return parseFragment(packet, ip, services, {
+      identification,
+      offset: fragmentOffset * 8,
+      more: moreFragments,
+    });
+  }
   return parseLayer4(packet, ip, services);
 }
 
+const ROUTING_HEADER = 43;
 const FRAGMENT_HEADER = 44;
-/** Hop-by-hop, routing, AH, destination options, mobility, HIP, shim6 (RFC 7045 §4, without ESP and fragment). */
-const EXTENSION_HEADERS = [0, 43, 51, 60, 135, 139, 140];
+const AUTHENTICATION_HEADER = 51;
+/** Hop-by-hop, routing, fragment, AH, destination options, mobility, HIP, shim6 (RFC 7045 §4, without ESP). */
+const EXTENSION_HEADERS = [0, ROUTING_HEADER, FRAGMENT_HEADER, AUTHENTICATION_HEADER, 60, 135, 139, 140];
+const MOST_EXTENSION_HEADERS = 8;
+const FARTHEST_LAYER4 = 255;
+/** Bytes of extension headers in a packet that an ICMP error quotes. */
+const FARTHEST_QUOTED = 255;
+
+/** Rule 3. Moves `ip` behind its extension headers. @returns why that cannot be done */
+function walkExtensions(
+  packet: Uint8Array,
+  ip: Pick<Ip, "protocol" | "l4" | "l4Length">,
+  farthest = FARTHEST_LAYER4,
+): "truncated" | "extension-header" | "fragment" | undefined {
+  for (let headers = 0; EXTENSION_HEADERS.includes(ip.protocol); headers++) {
+    if (ip.protocol === AUTHENTICATION_HEADER || headers === MOST_EXTENSION_HEADERS)
+      return "extension-header";
+    if (ip.l4Length < 8) return "truncated";
+    let bytes = (packet[ip.l4 + 1]! + 1) * 8;
+    if (ip.protocol === FRAGMENT_HEADER) {
+      bytes = 8;
+      const offset = field(packet, ip.l4 + 2, 2) >> 3;
+      const more = packet[ip.l4 + 3]! & 1;
+      if (offset !== 0 || more !== 0) return "fragment";
+    }
+    if (ip.protocol === ROUTING_HEADER && packet[ip.l4 + 3] !== 0) return "extension-header";
+    if (ip.l4Length < bytes) return "truncated";
+    if (ip.l4 + bytes > farthest) return "extension-header";
+    ip.protocol = packet[ip.l4]!;
+    ip.l4 += bytes;
+    ip.l4Length -= bytes;
+  }
+  return undefined;
+}
 
 /** Rule 3. RFC 8200 §3. */
 function parseIpv6(packet: Uint8Array, l3: number, services: Services): Parsed {
@@ -89,9 +141,59 @@ function parseIpv6(packet: Uint8Array, l3: number, services: Services): Parsed {
     source: packet.slice(l3 + 8, l3 + 24),
     destination: packet.slice(l3 + 24, l3 + 40),
   };
-  if (ip.protocol === FRAGMENT_HEADER) return addressRule(ip, "fragment", services);
-  if (EXTENSION_HEADERS.includes(ip.protocol)) return addressRule(ip, "extension-header", services);
+  const obstacle = walkExtensions(packet, ip);
+  if (obstacle === "truncated") return drop(obstacle);
+  if (obstacle === "fragment") return parseFragment6(packet, ip, services);
+  if (obstacle) return addressRule(ip, obstacle, services);
   return parseLayer4(packet, ip, services);
+}
+
+/** RFC 8200 §4.5. */
+function parseFragment6(packet: Uint8Array, ip: Ip, services: Services): Parsed {
+  const header = ip.l4;
+  ip.protocol = packet[header]!;
+  ip.l4 += 8;
+  ip.l4Length -= 8;
+  if (ip.l4 > FARTHEST_LAYER4 || EXTENSION_HEADERS.includes(ip.protocol)) {
+    return addressRule(ip, "extension-header", services);
+  }
+  return parseFragment(packet, ip, services, {
+    identification: packet.slice(header + 4, header + 8),
+    offset: field(packet, header + 2, 2) & 0xfff8,
+    more: (packet[header + 3]! & 1) !== 0,
+  });
+}
+
+interface Fragment {
+  identification: Uint8Array;
+  /** Bytes. */
+  offset: number;
+  more: boolean;
+}
+
+/** §10: the checks of a fragment. */
+function parseFragment(packet: Uint8Array, ip: Ip, services: Services, fragment: Fragment): Parsed {
+  const service = services.ofAddress(ip.destination);
+  if (!service) return pass("not-vip");
+  const tuple = portless(ip);
+  const refuse = (reason: string): Parsed => ({ step: "done", verdict: "drop", reason, service, tuple });
+  if (ip.protocol !== TCP && ip.protocol !== UDP) return refuse("fragment");
+  const { offset, more, identification } = fragment;
+  if (ip.l4Length === 0 || (more && ip.l4Length % 8 !== 0)) return refuse("bad-length");
+  if (offset + ip.l4Length > 65535) return refuse("bad-length");
+  const isTcp = ip.protocol === TCP;
+  const isFirst = offset === 0;
+  if (isFirst) {
+    if (ip.l4Length < (isTcp ? 20 : 8)) return refuse("fragment-tiny");
+    const headerLength = isTcp ? (packet[ip.l4 + 12]! >> 4) * 4 : 8;
+    if (headerLength < 20 && isTcp) return refuse("bad-header");
+    if (headerLength > ip.l4Length) return refuse("fragment-tiny");
+    if (!isTcp && field(packet, ip.l4 + 4, 2) < 8) return refuse("bad-length");
+  } else if (isTcp && offset < 20) {
+    return refuse("fragment-tiny");
+  }
+  const tcpFlags = isTcp ? (isFirst ? packet[ip.l4 + 13]! : 0) : undefined;
+  return { step: "fragment", ip, service, tuple, identification, isFirst, tcpFlags };
 }
 
 /** Rules 4, 5 and 6. */
@@ -137,8 +239,60 @@ function parseIcmp(packet: Uint8Array, ip: Ip, services: Services): Parsed {
   const refuse = (reason: string): Parsed => ({ step: "done", verdict: "drop", reason, service, tuple });
   if (ip.l4Length < 8) return refuse("truncated");
   const isRequest = packet[ip.l4] === (ip.family === 4 ? 8 : 128) && packet[ip.l4 + 1] === 0;
-  if (!isRequest || !service.vip.echo) return refuse("icmp-unsupported");
-  return { step: "echo", ip, service, tuple };
+  if (isRequest && service.vip.echo) return { step: "echo", ip, service, tuple };
+  const quoted = quotedFlow(packet, ip);
+  const flow = quoted && services.find(ip.destination, quoted.protocol, field(quoted.destinationPort, 0, 2));
+  if (!quoted || !flow) return refuse("icmp-unsupported");
+  return { step: "error", ip, service: flow, tuple: quoted };
+}
+
+/** Types of messages that quote a packet: RFC 792, RFC 4443 §3. */
+const ERRORS = { 4: [3, 11, 12], 6: [1, 2, 3, 4] };
+
+/** The flow that an ICMP error is about: of the client's packets, so the other way round than the packet that it quotes. */
+function quotedFlow(packet: Uint8Array, message: Ip): Tuple | undefined {
+  if (!ERRORS[message.family].includes(packet[message.l4]!)) return undefined;
+  const at = message.l4 + 8;
+  const end = message.l4 + message.l4Length;
+  const quoted = message.family === 4 ? quotedIpv4(packet, at, end) : quotedIpv6(packet, at, end);
+  if (!quoted || ![TCP, UDP].includes(quoted.protocol) || end - quoted.l4 < 8) return undefined;
+  if (Buffer.compare(quoted.source, message.destination) !== 0) return undefined;
+  return {
+    source: quoted.destination,
+    destination: quoted.source,
+    sourcePort: packet.slice(quoted.l4 + 2, quoted.l4 + 4),
+    destinationPort: packet.slice(quoted.l4, quoted.l4 + 2),
+    protocol: quoted.protocol,
+  };
+}
+
+type Quoted = Pick<Ip, "protocol" | "source" | "destination" | "l4">;
+
+function quotedIpv4(packet: Uint8Array, at: number, end: number): Quoted | undefined {
+  if (end - at < 20) return undefined;
+  const headerLength = (packet[at]! & 15) * 4;
+  const isLaterFragment = (field(packet, at + 6, 2) & 0x1fff) !== 0;
+  if (packet[at]! >> 4 !== 4 || headerLength < 20 || isLaterFragment) return undefined;
+  return {
+    protocol: packet[at + 9]!,
+    source: packet.slice(at + 12, at + 16),
+    destination: packet.slice(at + 16, at + 20),
+    l4: at + headerLength,
+  };
+}
+
+function quotedIpv6(packet: Uint8Array, at: number, end: number): Quoted | undefined {
+  if (end - at < 40 || packet[at]! >> 4 !== 6) return undefined;
+  const next = { protocol: packet[at + 6]!, l4: at + 40, l4Length: end - at - 40 };
+  const obstacle = walkExtensions(packet, next, at + 40 + FARTHEST_QUOTED);
+  if (obstacle === "fragment" && field(packet, next.l4 + 2, 2) >> 3 === 0) {
+    next.protocol = packet[next.l4]!;
+    next.l4 += 8;
+  } else if (obstacle) {
+    return undefined;
+  }
+  const source = packet.slice(at + 8, at + 24);
+  return { protocol: next.protocol, source, destination: packet.slice(at + 24, at + 40), l4: next.l4 };
 }
 
 /** Address rule: dropped for the reason given when the destination is a VIP's, else passed. */

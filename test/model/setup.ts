@@ -73,6 +73,8 @@ export interface ModelSetup {
   machine: { mac: string; address?: string; address6?: string };
   interfaces: { mac: string; mtu: number }[];
   frameBytes: number;
+  /** Most fragments that wait. */
+  heldLimit: number;
   pools: PoolSetup[];
   vips: VipSetup[];
   /**
@@ -85,7 +87,7 @@ export interface ModelSetup {
 /** The part of the configuration (design §7) that the data path depends on. */
 export interface Config {
   machine?: { mac?: string; address?: string; address6?: string };
-  frames?: { size?: number };
+  frames?: { size?: number; count?: number };
   conntrack?: {
     flows?: number;
     newFlowsPerSecond?: number;
@@ -160,6 +162,7 @@ export function offlineSetup(config: Config): ModelSetup {
     machine: { ...config.machine, mac },
     interfaces: [{ mac, mtu: 1500 }],
     frameBytes: config.frames?.size ?? 2048,
+    heldLimit: Math.min(512, Math.floor((config.frames?.count ?? 4608) / 8)),
     pools,
     vips: config.vips.map((vip) => ({
       name: vip.name,

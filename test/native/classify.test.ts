@@ -57,6 +57,11 @@ function patch(packet: Packet, offset: number, ...values: number[]): Uint8Array 
   return bytes;
 }
 
+/** An extension header of zeros. @param units of 8 bytes, besides the first */
+function extension(type: number, units = 0): { type: number; bytes: number[] } {
+  return { type, bytes: [0, units, ...new Array<number>(6 + units * 8).fill(0)] };
+}
+
 const taken: [string, Uint8Array][] = [
   ["TCP to a VIP over IPv4", build(vip4)],
   ["UDP to a VIP over IPv6", build(vip6)],
@@ -70,8 +75,21 @@ const taken: [string, Uint8Array][] = [
     build({ ...vip4, protocol: UDP, fragment: 0x0010 }).slice(0, 34 + 8),
   ],
   ["a fragment of a protocol that is no service", build({ ...vip4, protocol: 47, fragment: 0x2000 })],
-  ["an IPv6 fragment header", build({ ...vip6, protocol: 44 })],
-  ["an IPv6 hop-by-hop header", build({ ...vip6, protocol: 0 })],
+  ["an IPv6 fragment", build({ ...vip6, extensions: [{ type: 44, bytes: [0, 0, 0, 1, 0, 0, 0, 9] }] })],
+  ["the only fragment of an IPv6 datagram", build({ ...vip6, extensions: [extension(44)] })],
+  ["an IPv6 hop-by-hop header", build({ ...vip6, extensions: [extension(0)] })],
+  ["eight extension headers", build({ ...vip6, extensions: new Array(8).fill(extension(60)) })],
+  [
+    "nine extension headers, by the address",
+    build({ ...vip6, extensions: new Array(9).fill(extension(60)) }),
+  ],
+  ["200 bytes of destination options", build({ ...vip6, extensions: [extension(60, 24)] })],
+  ["208 bytes of destination options, by the address", build({ ...vip6, extensions: [extension(60, 25)] })],
+  ["an authentication header, by the address", build({ ...vip6, extensions: [extension(51)] })],
+  [
+    "a routing header with a segment left, by the address",
+    build({ ...vip6, extensions: [{ type: 43, bytes: [0, 0, 4, 1, 0, 0, 0, 0] }] }),
+  ],
   ["ping", build({ ...vip4, protocol: ICMP })],
   ["ping over IPv6", build({ ...vip6, protocol: ICMPV6 })],
   ["TTL 0: the engine counts it", patch(vip4, 22, 0)],
@@ -100,6 +118,9 @@ const passed: [string, Uint8Array][] = [
   ["an IPv6 header cut short", build(vip6).slice(0, 53)],
   ["an IPv6 payload beyond the frame", patch(vip6, 18, 0, 9)],
   ["an IPv6 payload that cuts the UDP header", patch(vip6, 18, 0, 7)],
+  ["a fragment header cut short", build({ ...vip6, protocol: 44, payload: 0 }).slice(0, 14 + 40 + 7)],
+  ["an extension header behind the end", patch({ ...vip6, extensions: [extension(0)] }, 14 + 41, 2)],
+  ["extension headers in front of no layer 4", build({ ...vip6, protocol: 59, extensions: [extension(60)] })],
   ["an unknown EtherType", patch({ ...vip6, vlans: [VLAN] }, 16, IPV6 >> 8, 0)],
 ];
 

@@ -4,7 +4,10 @@ import { ICMP, ICMPV6, IPV4, IPV6, SERVICE_VLAN, TCP, UDP, VLAN } from "./packet
 
 const MULTIPLIER = 0x0e9846af9b1a615dn;
 const WORD = (1n << 64n) - 1n;
-const EXTENSION_HEADERS = [0, 43, 44, 51, 60, 135, 139, 140];
+const ROUTING = 43;
+const FRAGMENT = 44;
+const AUTHENTICATION = 51;
+const EXTENSION_HEADERS = [0, ROUTING, FRAGMENT, AUTHENTICATION, 60, 135, 139, 140];
 
 /** A service: the first 20 bytes of its SERVICE record. */
 export function serviceKey(address: number[], protocol: number, port: number): Uint8Array {
@@ -59,12 +62,26 @@ export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[])
     if (packet.length < l3 + 40) return null;
     const payload = at16(l3 + 4);
     if (at(l3) >> 4 !== 6 || packet.length < l3 + 40 + payload) return null;
-    const extended = EXTENSION_HEADERS.includes(at(l3 + 6));
-    return find(16, l3 + 24, at(l3 + 6), extended, l3 + 40, payload, l3 + 8);
+    const end = l3 + 40 + payload;
+    let next = at(l3 + 6);
+    let l4 = l3 + 40;
+    for (let headers = 0; EXTENSION_HEADERS.includes(next); headers++) {
+      const byAddress = () => find(16, l3 + 24, next, true, l4, end - l4, l3 + 8);
+      if (next === AUTHENTICATION || headers === 8) return byAddress();
+      if (end - l4 < 8) return null;
+      if (next === FRAGMENT && (at16(l4 + 2) & 0xfff9) !== 0) return byAddress();
+      if (next === ROUTING && at(l4 + 3) !== 0) return byAddress();
+      const bytes = next === FRAGMENT ? 8 : 8 + 8 * at(l4 + 1);
+      if (end - l4 < bytes) return null;
+      if (l4 + bytes > 255) return byAddress();
+      next = at(l4);
+      l4 += bytes;
+    }
+    return find(16, l3 + 24, next, false, l4, end - l4, l3 + 8);
   }
   return null;
 
-  /** `addressRule`: a fragment or an extension header, which has no layer 4 to look at. */
+  /** `addressRule`: a fragment, or what hides its ports. */
   function find(
     addressBytes: number,
     destination: number,

@@ -22,6 +22,8 @@ export interface Packet {
   options?: number;
   /** The IPv4 fragment field: flags and offset. */
   fragment?: number;
+  /** IPv6 extension headers in front of layer 4: their numbers, and as many bytes for each as it says itself. */
+  extensions?: { type: number; bytes: number[] }[];
   /** Bytes after the layer-4 header. */
   payload?: number;
 }
@@ -66,6 +68,11 @@ function ipv4({ source, destination, protocol, options = 0, fragment = 0 }: Pack
   ];
 }
 
-function ipv6({ source, destination, protocol }: Packet, room: number): number[] {
-  return [0x60, 0, 0, 0, ...bytes16(room), protocol, 64, ...source, ...destination];
+function ipv6({ source, destination, protocol, extensions = [] }: Packet, room: number): number[] {
+  const numbers = [...extensions.map(({ type }) => type), protocol];
+  const headers = extensions.flatMap(({ bytes }, index) => [numbers[index + 1]!, ...bytes.slice(1)]);
+  return [
+    ...[0x60, 0, 0, 0, ...bytes16(headers.length + room), numbers[0]!, 64, ...source, ...destination],
+    ...headers,
+  ];
 }

@@ -20,6 +20,14 @@ export function randomPacket(below: (limit: number) => number): Uint8Array {
   const v6 = oneIn(2);
   const address = (): number[] => Array.from({ length: v6 ? 16 : 4 }, () => below(256));
   const extension = [0, 43, 44, 51, 60, 135, 139, 140];
+  /** Mostly harmless: no segments left, and the only fragment of its datagram. */
+  const header = (): { type: number; bytes: number[] } => {
+    const type = pick(extension);
+    const units = type === 44 ? 0 : below(oneIn(8) ? 32 : 3);
+    const fragment = oneIn(4) ? below(256) : 0;
+    const bytes = [0, oneIn(16) ? below(256) : units, type === 44 && oneIn(4) ? below(256) : 0, fragment];
+    return { type, bytes: [...bytes, ...new Array<number>(units * 8 + 4).fill(0)] };
+  };
   const packet: Packet = {
     vlans: oneIn(2) ? [] : Array.from({ length: below(4) }, () => pick([VLAN, SERVICE_VLAN])),
     source: address(),
@@ -29,6 +37,7 @@ export function randomPacket(below: (limit: number) => number): Uint8Array {
     destinationPort: oneIn(8) ? below(65536) : pick(PORTS),
     options: oneIn(4) ? 4 * below(11) : 0,
     fragment: oneIn(8) ? pick([0x2000, 0x4000, 0x8000, below(0x2000)]) : 0x4000,
+    extensions: oneIn(3) ? Array.from({ length: below(oneIn(4) ? 11 : 4) }, () => header()) : [],
     payload: below(64),
   };
   const bytes = build(packet);

@@ -13,6 +13,10 @@ interface Target {
   address: string;
   protocol: "tcp" | "udp" | "icmp" | "other";
   port: number;
+  /** An ICMP error about a packet from there, not a packet to it. */
+  error?: boolean;
+  /** A fragment of a datagram to it. */
+  fragment?: boolean;
 }
 
 type Size = { payload: number; pad: number };
@@ -60,6 +64,13 @@ const mac = fc
 
 /** Services that most packets are for, so that flows come back. */
 const FEW = 6;
+const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
+
+/** Mostly a datagram to the first service, so that its fragments meet. */
+function fragmented(services: Target[]): fc.Arbitrary<Target> {
+  return often(services[0]!, fc.constantFrom(...services)).map((to) => ({ ...to, fragment: true }));
+}
 
 /** Mostly a service of the setup, else another port, protocol or address. */
 function target(setup: ModelSetup): fc.Arbitrary<Target> {
@@ -83,6 +94,8 @@ function target(setup: ModelSetup): fc.Arbitrary<Target> {
   return fc.oneof(
     { weight: 5, arbitrary: fc.constantFrom(...few) },
     { weight: 2, arbitrary: fc.constantFrom(...services) },
+    { weight: 1, arbitrary: fc.constantFrom(...few).map((to) => ({ ...to, error: true })) },
+    { weight: 2, arbitrary: fragmented(services) },
     { weight: 3, arbitrary: near },
   );
 }
@@ -100,12 +113,14 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
         ),
         src: mac,
         family: fc.constant(familyOf(to.address)),
-        above: layer4(to, serverIds(setup)),
-        ip: network(setup, to.address),
+        above: to.fragment ? fc.constant((builder: PacketBuilder) => builder) : layer4(to, serverIds(setup)),
+        ip: to.fragment ? fragment(to) : network(setup, to.address),
       })
       .map(({ tags, size, dst, src, above, ip }) => {
         const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
-        return above(ip(ethernet)).payload(size.payload).pad(size.pad);
+        return above(ip(ethernet))
+          .payload(to.fragment ? 0 : size.payload)
+          .pad(size.pad);
       }),
   );
 }
@@ -115,9 +130,6 @@ export function validPacket(setup: ModelSetup): fc.Arbitrary<Uint8Array> {
 }
 
 type Step = (builder: PacketBuilder) => PacketBuilder;
-
-const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
-  fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
 
 /** Mostly one of the first two, so that their flows come back; rarely an address of the balancer's own. */
 function client({ machine, vips }: ModelSetup, dst: string): fc.Arbitrary<string> {
@@ -131,6 +143,32 @@ function client({ machine, vips }: ModelSetup, dst: string): fc.Arbitrary<string
     { weight: 12, arbitrary: fc.constantFrom(...addresses.slice(0, 2)) },
     { weight: 4, arbitrary: fc.constantFrom(...addresses) },
     fc.constantFrom(...own, dst),
+  );
+}
+
+interface Extension {
+  type: number;
+  words: number;
+  /** A routing header's segments left, or whether more fragments follow. */
+  third: number;
+}
+
+const extensions: fc.Arbitrary<Extension[]> = fc.array(
+  fc.record({
+    type: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(0, 43, 44, 60, 135, 139, 140) }, fc.constant(51)),
+    words: fc.oneof({ weight: 5, arbitrary: fc.nat(2) }, fc.nat(30)),
+    third: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.constant(1)),
+  }),
+  { maxLength: 10 },
+);
+
+function extended(start: PacketBuilder, chain: Extension[]): PacketBuilder {
+  return chain.reduce(
+    (built, { type, words, third }) =>
+      type === 44
+        ? built.fragment({ more: third === 1 })
+        : built.extension({ type, content: Uint8Array.of(0, third, ...new Uint8Array(words * 8 + 4)) }),
+    start,
   );
 }
 
@@ -156,14 +194,40 @@ function network(setup: ModelSetup, dst: string): fc.Arbitrary<Step> {
       hopLimit: ttl,
       trafficClass: often(0, fc.nat(255)),
       flowLabel: fc.nat(0xfffff),
-      chain: often([], fc.array(fc.constantFrom(0, 43, 44, 51, 60, 135, 139, 140), { maxLength: 3 })),
+      chain: fc.oneof({ weight: 4, arbitrary: fc.constant<Extension[]>([]) }, extensions),
     })
     .map(({ chain, ...fields }) => (builder) => {
       const start = builder.ipv6({ ...fields, dst });
-      return chain.reduce(
-        (built, type) => (type === 44 ? built.fragment() : built.extension({ type })),
-        start,
-      );
+      return extended(start, chain);
+    });
+}
+
+/** An ICMP error that quotes a packet of a target's, or something near it. */
+function icmpError(from: Target): fc.Arbitrary<Step> {
+  const family = familyOf(from.address);
+  return fc
+    .record({
+      type: often(3, fc.nat(13)),
+      code: fc.nat(5),
+      src: often(from.address, fc.constantFrom(...STRANGERS.filter((each) => familyOf(each) === family))),
+      dst: fc.constantFrom(...CLIENTS[family].slice(0, 3)),
+      dport: clientPort,
+      options: often(0, fc.nat(10)),
+      fragmentOffset: often(0, fc.nat(0x1fff)),
+      chain: often<Extension[]>([], extensions),
+    })
+    .map(({ type, code, src, dst, dport, options, fragmentOffset, chain }) => (builder) => {
+      const ports = { sport: from.port, dport };
+      const quoted =
+        family === 4
+          ? builder
+              .icmp({ type, code, id: 0, seq: 1400 })
+              .ipv4({ src, dst, fragmentOffset, options: new Uint8Array(options * 4).fill(1) })
+          : extended(
+              builder.icmpv6({ type: type === 3 ? 2 : type, code, seq: 1400 }).ipv6({ src, dst }),
+              chain,
+            );
+      return from.protocol === "udp" ? quoted.udp(ports) : quoted.tcp({ ...ports, flags: "A" });
     });
 }
 
@@ -171,9 +235,50 @@ function serverIds({ pools }: ModelSetup): string[] {
   return pools.flatMap(({ backends }) => backends.flatMap(({ quicServerId }) => quicServerId ?? []));
 }
 
+/**
+ * One of the fragments of a datagram. There are few datagrams, so that fragments of one meet: first, middle and last, and some
+ * that no datagram has.
+ */
+function fragment(to: Target): fc.Arbitrary<Step> {
+  const family = familyOf(to.address);
+  const header = to.protocol === "tcp" ? 20 : 8;
+  return fc
+    .record({
+      src: often(CLIENTS[family][0]!, fc.constantFrom(...CLIENTS[family])),
+      id: fc.nat(2),
+      sport: often(40000, clientPort),
+      flags: often("A", fc.constantFrom(...TCP_FLAGS)),
+      part: fc.nat(2),
+      bytes: fc.oneof({ weight: 4, arbitrary: fc.constant(24) }, fc.nat(60)),
+      offset: often(0, fc.nat(0x1fff)),
+    })
+    .map(({ src, id, sport, flags, part, bytes, offset }) => (builder) => {
+      const at = offset || part * 4;
+      const more = part < 2;
+      const protocol = header === 20 ? 6 : 17;
+      const ip =
+        family === 4
+          ? builder.ipv4({
+              src,
+              dst: to.address,
+              id,
+              df: false,
+              moreFragments: more,
+              fragmentOffset: at,
+              protocol,
+            })
+          : builder.ipv6({ src, dst: to.address }).fragment({ offset: at, more, id, nextHeader: protocol });
+      if (at > 0 || bytes !== 24) return ip.payload(bytes);
+      const ports = { sport, dport: to.port };
+      const start = header === 20 ? ip.tcp({ ...ports, flags }) : ip.udp({ ...ports, length: 80 });
+      return start.payload(32 - header);
+    });
+}
+
 /** @param ids of QUIC servers */
 function layer4(to: Target, ids: readonly string[]): fc.Arbitrary<Step> {
   const dport = to.port;
+  if (to.error) return icmpError(to);
   if (to.protocol === "tcp") {
     return fc
       .record({

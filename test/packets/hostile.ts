@@ -118,6 +118,7 @@ function trailing(setup: ModelSetup): fc.Arbitrary<Uint8Array> {
 export function hostilePacket(setup: ModelSetup): fc.Arbitrary<Uint8Array> {
   const kinds = [
     validPacket(setup),
+    validPacket(setup),
     anyBytes(setup),
     ipNoise(),
     truncated(setup),

@@ -41,6 +41,10 @@ export interface ExtensionHeader {
   /** Its own number: what the header in front of it says. */
   type: number;
   nextHeader?: number;
+  /** What stands behind its two first bytes: 6 bytes more than a multiple of 8. */
+  content?: Uint8Array;
+  /** In units of 8 bytes, besides the first. */
+  length?: number;
 }
 
 export interface FragmentHeader {
@@ -109,14 +113,15 @@ export function ipv6Layer(fields: Ipv6): Layer {
   };
 }
 
-/** 8 bytes: next header, length 0, and PadN of 4 (RFC 8200 §4.2), which every type tolerates. */
+/** Unless it says otherwise, 8 bytes: next header, length 0, and PadN of 4 (RFC 8200 §4.2), which most types tolerate. */
 export function extensionLayer(fields: ExtensionHeader): Layer {
   return {
     name: "extension",
     protocol: fields.type,
     encode: (body, _below, above) => {
       const next = fields.nextHeader ?? above?.protocol ?? NO_NEXT_HEADER;
-      return concat(Uint8Array.of(next, 0, 1, 4, 0, 0, 0, 0), body);
+      const content = fields.content ?? Uint8Array.of(1, fields.type === 43 ? 0 : 4, 0, 0, 0, 0);
+      return concat(Uint8Array.of(next, fields.length ?? (content.length - 6) / 8), content, body);
     },
   };
 }

@@ -11,6 +11,7 @@ export const places = z
     rx: count("Received, and not taken by a worker yet."),
     tx: count("About to be sent."),
     handoff: count("On the way from one worker to another."),
+    held: count("In which fragments wait for the first of their datagram."),
     free: count("On a worker's free list."),
     inHand: count("In the batch that a worker is at."),
   })
