@@ -280,7 +280,7 @@ export class Model {
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
   #send(
     packet: Uint8Array,
-    flow: Pick<Flow, "ip" | "service">,
+    flow: Pick<Flow, "ip" | "service" | "tuple">,
     track: Track,
     chosen: { slot?: number },
     reason = "new",
@@ -302,7 +302,11 @@ export class Model {
   }
 
   /** The packet in the tunnel of its VIP, from the outer header on. */
-  #tunnelled(packet: Uint8Array, { ip, service, tuple }: Flow, { address }: BackendSetup): Uint8Array {
+  #tunnelled(
+    packet: Uint8Array,
+    { ip, service, tuple }: Pick<Flow, "ip" | "service" | "tuple">,
+    { address }: BackendSetup,
+  ): Uint8Array {
     const { machine, secret } = this.#setup;
     const { forward, ttl, guePort, sourcePrefixes } = service.vip;
     if (forward === "l2") throw new Error(`${service.vip.name} is not reached by a tunnel`);
