@@ -5,8 +5,8 @@
 //
 // inline.always stands where a call would cost more than what it does: docs/performance.md, "Work on the data plane".
 
-import { flowKey4, flowKey6, foldDestination, lineOf, shardOf } from "./hash";
-import { lineAt } from "./instance";
+import { setKey } from "./flow";
+import { flowKey4, flowKey6, foldDestination } from "./hash";
 import { VIP_FLAG_ECHO } from "./layout";
 import {
   REASON_BAD_HEADER,
@@ -22,7 +22,8 @@ import {
   REASON_TTL_EXPIRED,
 } from "./reasons";
 import { Packet, Vip } from "./records";
-import { findService, isWide, latestVip, serviceNumber, tailOf } from "./services";
+import { parseReturn } from "./returns";
+import { findService, hasReturns, isWide, latestVip, serviceNumber, tailOf } from "./services";
 import * as ethernet from "./wire/ethernet";
 import * as icmp from "./wire/icmp";
 import * as ipv4 from "./wire/ipv4";
@@ -89,7 +90,7 @@ function parseIpv4(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
     return REASON_NOT_VIP;
   }
   const service = inline.always(findService(destination, 0, tailOf(ports >>> 16, protocol, 4)));
-  if (service == 0) return REASON_NOT_VIP;
+  if (service == 0) return hasReturns() ? parseReturn(packet, ports) : REASON_NOT_VIP;
   const number = belongTo(packet, service);
   packet.ports = ports;
   const target = isWide(service) ? foldDestination(destination, 0, ports >>> 16) : 0;
@@ -131,7 +132,7 @@ function parseIpv6(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
     return REASON_NOT_VIP;
   }
   const service = inline.always(findService(destination0, destination1, tailOf(ports >>> 16, protocol, 6)));
-  if (service == 0) return REASON_NOT_VIP;
+  if (service == 0) return hasReturns() ? parseReturn(packet, ports) : REASON_NOT_VIP;
   const number = belongTo(packet, service);
   packet.ports = ports;
   const target = isWide(service) ? foldDestination(destination0, destination1, ports >>> 16) : 0;
@@ -185,9 +186,4 @@ function belongTo(packet: Packet, service: usize): u32 {
   packet.service = <u16>number;
   packet.vip = latestVip;
   return number;
-}
-
-function setKey(packet: Packet, key: u64): void {
-  packet.key = key;
-  packet.line = <u32>lineAt(shardOf(key), lineOf(key));
 }

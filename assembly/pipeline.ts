@@ -12,6 +12,7 @@ import { forwardRun } from "./forward/forward";
 import { block, self } from "./instance";
 import {
   PACKET_BYTES,
+  PACKET_KIND_RETURN,
   PACKET_LINE,
   PACKET_START,
   TRACK_HIT,
@@ -31,6 +32,7 @@ import {
   REASON_NONE,
 } from "./reasons";
 import { Packet } from "./records";
+import { followReturn, takeReturning } from "./returns";
 import { choose } from "./tables";
 
 /** What was read in order to have it in the cache: exported, so that the compiler keeps the reads. */
@@ -44,10 +46,15 @@ export function process(count: u32): void {
   const handed = classify(first, end);
   if (probing != 0) classifyProbes(first, end);
   touchAll(first, end, PACKET_LINE);
-  const missed = match(first, end);
-  if (missed != 0) {
-    consult(missed);
-    enter(firstMiss(), end);
+  if (takeReturning()) {
+    // Returns change entries without being hits or misses: everything in order.
+    enter(first, end);
+  } else {
+    const missed = match(first, end);
+    if (missed != 0) {
+      consult(missed);
+      enter(firstMiss(), end);
+    }
   }
   rewrite(first, end);
   emit(first, end);
@@ -157,6 +164,10 @@ function enter(first: usize, end: usize): void {
   for (let at = first; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
     if (packet.reason != REASON_NONE) continue;
+    if (packet.kind == PACKET_KIND_RETURN) {
+      followReturn(packet);
+      continue;
+    }
     const line: usize = packet.line;
     const home = matchHome(line, packet.key);
     if (follow(packet, home, TRACK_HIT)) continue;

@@ -31,11 +31,13 @@ import {
   WORKER_WAKE,
 } from "./layout";
 import {
+  REASON_ECHO,
   REASON_HANDED,
   REASON_HANDOFF_FULL,
   REASON_HIT,
   REASON_NEW,
   REASON_NOT_IP,
+  REASON_PROBE,
   REASON_TRAPPED,
   REASON_TX_FULL,
 } from "./reasons";
@@ -177,7 +179,7 @@ function emitRun(at: usize, end: usize, portIndex: u32): usize {
     if (reason == REASON_HIT) hits++;
     else countReason(reason);
     // Echo replies and probes.
-    if (reason > REASON_NEW) continue;
+    if (reason > REASON_NEW && (reason == REASON_PROBE || reason >= REASON_ECHO)) continue;
     if (packet.vip != vip) {
       countVip(vip, vipPackets, vipBytes);
       vip = packet.vip;

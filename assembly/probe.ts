@@ -10,7 +10,13 @@
 // Whose shard they belong to does not matter: they touch no state of a flow.
 
 import { portAt, probes } from "./instance";
-import { PACKET_BYTES, PORT_KIND_SELF_TEST, PORT_KIND_TRAFFIC } from "./layout";
+import {
+  PACKET_BYTES,
+  PACKET_KIND_ORDINARY,
+  PACKET_KIND_RETURN,
+  PORT_KIND_SELF_TEST,
+  PORT_KIND_TRAFFIC,
+} from "./layout";
 import { REASON_HANDED, REASON_NO_BACKEND, REASON_NONE, REASON_PROBE } from "./reasons";
 import { Packet } from "./records";
 import { choose } from "./tables";
@@ -24,9 +30,14 @@ export function classifyProbes(first: usize, end: usize): void {
     const packet = changetype<Packet>(at);
     const kind = portAt(packet.port).kind;
     if (kind == PORT_KIND_TRAFFIC) continue;
-    const isFlow = packet.reason == REASON_NONE || packet.reason == REASON_HANDED;
+    const isReturn = packet.kind == PACKET_KIND_RETURN;
+    const isFlow = !isReturn && (packet.reason == REASON_NONE || packet.reason == REASON_HANDED);
     if (kind == PORT_KIND_SELF_TEST) {
       if (isFlow) choose(packet);
+      if (isReturn) {
+        packet.kind = <u8>PACKET_KIND_ORDINARY;
+        packet.backend = 0;
+      }
       packet.reason = <u8>REASON_PROBE;
     } else if (isFlow) {
       packet.backend = <u16>backendOfPort(packet);

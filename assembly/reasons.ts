@@ -10,6 +10,8 @@ export const REASON_HIT: u32 = 1;
 export const REASON_NEW: u32 = 2;
 /** Forwarded: a probe, which leaves no trace in the connection table or in the counters of VIPs and backends. */
 export const REASON_PROBE: u32 = 3;
+/** Forwarded: a backend's answer, translated back for the client. */
+export const REASON_RETURN: u32 = 7;
 /** Replied. */
 export const REASON_ECHO: u32 = 8;
 /** Passed to the host. */
@@ -32,5 +34,9 @@ export const REASON_HANDOFF_FULL: u32 = 27;
 export const REASON_TRAPPED: u32 = 28;
 /** Given by a port, not by the pipeline: the packet is larger than a frame. */
 export const REASON_OVERSIZED: u32 = 29;
+/** The checksum of an IPv4 header that was to be rewritten is wrong. */
+export const REASON_BAD_CHECKSUM: u32 = 48;
+/** No route leads to the client that a backend answers. */
+export const REASON_NO_ROUTE: u32 = 49;
 /** Not a verdict: the packet went to the worker that owns its shard, which gives one. */
 export const REASON_HANDED: u32 = 63;

@@ -5,6 +5,7 @@ import {
   BACKEND_ADDRESS,
   BACKEND_FAMILY,
   BACKEND_NEXT_HOP,
+  BACKEND_PORT,
   BACKEND_STATE,
   PACKET_BACKEND,
   PACKET_FAMILY,
@@ -12,6 +13,7 @@ import {
   PACKET_HASH,
   PACKET_IP_LENGTH,
   PACKET_KEY,
+  PACKET_KIND,
   PACKET_L3,
   PACKET_L4,
   PACKET_LENGTH,
@@ -48,6 +50,7 @@ import {
   RING_FLAGS,
   RING_MASK,
   RING_PRODUCER,
+  VIP_ADDRESS,
   VIP_FLAGS,
   VIP_FORWARD,
   VIP_INDEX,
@@ -76,6 +79,7 @@ export class Packet {
   reason: u8;
   track: u8;
   port: u8;
+  kind: u8;
   frame: u32;
   ports: u32;
 }
@@ -97,6 +101,7 @@ if (offsetof<Packet>("tcpFlags") != PACKET_TCP_FLAGS) ERROR("PACKET_TCP_FLAGS");
 if (offsetof<Packet>("reason") != PACKET_REASON) ERROR("PACKET_REASON");
 if (offsetof<Packet>("track") != PACKET_TRACK) ERROR("PACKET_TRACK");
 if (offsetof<Packet>("port") != PACKET_PORT) ERROR("PACKET_PORT");
+if (offsetof<Packet>("kind") != PACKET_KIND) ERROR("PACKET_KIND");
 if (offsetof<Packet>("frame") != PACKET_FRAME) ERROR("PACKET_FRAME");
 if (offsetof<Packet>("ports") != PACKET_PORTS) ERROR("PACKET_PORTS");
 
@@ -205,6 +210,13 @@ export class Vip {
   forward: u8;
   ttl: u8;
   flags: u8;
+
+  get address0(): u64 {
+    return load<u64>(changetype<usize>(this), VIP_ADDRESS);
+  }
+  get address1(): u64 {
+    return load<u64>(changetype<usize>(this), VIP_ADDRESS + 8);
+  }
 }
 if (offsetof<Vip>("index") != VIP_INDEX) ERROR("VIP_INDEX");
 if (offsetof<Vip>("pool") != VIP_POOL) ERROR("VIP_POOL");
@@ -219,7 +231,9 @@ export class Backend {
   family: u32;
   address0: u64;
   address1: u64;
+  port: u16;
 }
+if (offsetof<Backend>("port") != BACKEND_PORT) ERROR("BACKEND_PORT");
 if (offsetof<Backend>("nextHop") != BACKEND_NEXT_HOP) ERROR("BACKEND_NEXT_HOP");
 if (offsetof<Backend>("state") != BACKEND_STATE) ERROR("BACKEND_STATE");
 if (offsetof<Backend>("family") != BACKEND_FAMILY) ERROR("BACKEND_FAMILY");

@@ -5,21 +5,27 @@ import { backends, block, interfaces, portAt } from "../instance";
 import {
   BACKEND_BYTES,
   FORWARD_GRE,
+  FORWARD_L2,
+  FORWARD_NAT,
   INTERFACE_BYTES,
   INTERFACE_MTU,
   NO_PORT,
   PACKET_BYTES,
+  PACKET_KIND_RETURN,
   PORT_KIND_SELF_TEST,
   WORKER_EGRESS,
 } from "../layout";
 import { obstructed } from "../probe";
-import { REASON_ECHO, REASON_NONE, REASON_UNRESOLVED } from "../reasons";
+import { REASON_ECHO, REASON_NO_ROUTE, REASON_NONE, REASON_TOO_BIG, REASON_UNRESOLVED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
+import { NO_ROUTE, nextHopTo } from "../routes";
 import { forwardGre } from "./gre";
 import { forwardL2 } from "./l2";
+import { toBackend, toClient } from "./nat";
 
-function isTunnelled(packet: Packet): bool {
-  return changetype<Vip>(packet.vip).forward == FORWARD_GRE;
+/** FORWARD_*; 0 of a self-test that is for no VIP, which goes back as it came. */
+function modeOf(packet: Packet): u32 {
+  return changetype<Vip>(packet.vip).forward;
 }
 
 /** The port by which an interface is reached: the one the packet came from if it can be. A self-test goes back in any case. */
@@ -53,11 +59,42 @@ function forward(packet: Packet, tunnelled: bool): u32 {
   return REASON_NONE;
 }
 
+/** As forward(), for VIPs that translate addresses, in both directions. */
+function translate(packet: Packet): u32 {
+  const isReturn = packet.kind == PACKET_KIND_RETURN;
+  const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
+  const nextHop = isReturn ? nextHopTo(packet) : atomic.load<u64>(changetype<usize>(backend));
+  if (nextHop == NO_ROUTE) return REASON_NO_ROUTE;
+  if (nextHop >>> 56 == 0) return REASON_UNRESOLVED;
+  const slot = <u32>(nextHop >>> 48) & 0xff;
+  const port = egress(packet.port, slot);
+  if (port == NO_PORT) return REASON_UNRESOLVED;
+  const egressInterface = interfaces + slot * INTERFACE_BYTES;
+  if (packet.ipLength > load<u32>(egressInterface, INTERFACE_MTU)) return REASON_TOO_BIG;
+  const obstacle = isReturn ? toClient(packet) : toBackend(packet, backend);
+  if (obstacle != REASON_NONE) return obstacle;
+  forwardL2(packet.start, nextHop, load<u64>(egressInterface));
+  packet.port = <u8>port;
+  return REASON_NONE;
+}
+
+/** Exported by the module, so that the compiler keeps it apart from the loops of other modes. */
+export function forwardTranslated(first: usize, end: usize): usize {
+  let at = first;
+  for (; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
+    if (packet.reason >= REASON_ECHO || modeOf(packet) != FORWARD_NAT) break;
+    const obstacle = inline.always(translate(packet));
+    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
+  }
+  return at;
+}
+
 function forwardPlain(first: usize, end: usize): usize {
   let at = first;
   for (; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
-    if (packet.reason >= REASON_ECHO || isTunnelled(packet)) break;
+    if (packet.reason >= REASON_ECHO || modeOf(packet) > FORWARD_L2) break;
     const obstacle = inline.always(forward(packet, false));
     if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
   }
@@ -68,7 +105,7 @@ function forwardTunnelled(first: usize, end: usize): usize {
   let at = first;
   for (; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
-    if (packet.reason >= REASON_ECHO || !isTunnelled(packet)) break;
+    if (packet.reason >= REASON_ECHO || modeOf(packet) != FORWARD_GRE) break;
     const obstacle = inline.always(forward(packet, true));
     if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
   }
@@ -81,5 +118,7 @@ function forwardTunnelled(first: usize, end: usize): usize {
  * @returns the record after the last of them
  */
 export function forwardRun(first: usize, end: usize): usize {
-  return isTunnelled(changetype<Packet>(first)) ? forwardTunnelled(first, end) : forwardPlain(first, end);
+  const mode = modeOf(changetype<Packet>(first));
+  if (mode <= FORWARD_L2) return forwardPlain(first, end);
+  return mode == FORWARD_NAT ? forwardTranslated(first, end) : forwardTunnelled(first, end);
 }

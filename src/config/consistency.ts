@@ -7,6 +7,7 @@ import { checkAnnounce } from "./announce.ts";
 import { checkServices } from "./overlap.ts";
 import { isPrime, nextPrime } from "./prime.ts";
 import { checkPort, probedVip, protocolOf, servicePort } from "./probing.ts";
+import { checkNat } from "./returns.ts";
 import type { Config } from "./schema.ts";
 import { expectation } from "./suggest.ts";
 
@@ -35,6 +36,7 @@ export function checkConsistency(config: DraftConfig, context: z.core.$Refinemen
   checkVips(config, report);
   checkServices(config.vips ?? [], report);
   checkTunnels(config, report);
+  checkNat(config, report);
   checkAdmin(config.admin, report);
   checkAnnounce(config, report);
   checkHealth(config, report);

@@ -1,7 +1,14 @@
 // The configuration: types, defaults, documentation and validation, declared once. docs/configuration.md is
 // generated from the descriptions here. A default is written as a user would write it.
 import type { z } from "zod";
-import { BATCH, FORWARD_GRE, FORWARD_L2, MAX_INTERFACES, MAX_WORKERS } from "../../assembly/layout.ts";
+import {
+  BATCH,
+  FORWARD_GRE,
+  FORWARD_L2,
+  FORWARD_NAT,
+  MAX_INTERFACES,
+  MAX_WORKERS,
+} from "../../assembly/layout.ts";
 import { endpoint } from "./address.ts";
 import { admin } from "./admin.ts";
 import { announce } from "./announce.ts";
@@ -101,7 +108,10 @@ const backend = section({
   address: unicastAddress().describe("Where the backend is."),
   port: portNumber()
     .optional()
-    .describe("Port of the service on the backend. The modes `l2` and `gre` leave a packet's port alone."),
+    .describe(
+      "Port of the service on the backend. With `forward: nat` packets go to it; without it, to the port that they have. " +
+        "The other modes leave a packet's port alone.",
+    ),
   weight: integer(0, 65535)
     .prefault(1)
     .describe("Share of new flows, relative to the other backends of the pool. 0 takes none."),
@@ -153,12 +163,13 @@ const vip = section({
       "packet before a range, and a range before every port.",
   ),
   pool: name().describe("The pool that its flows go to."),
-  forward: choice("l2", "gre")
+  forward: choice("l2", "gre", "nat")
     .prefault("l2")
     .describe(
       "`l2` rewrites the MAC addresses: the backend is on the same segment. `gre` wraps the packet in GRE " +
         "(RFC 2784): the backend may be anywhere. Either way the backend holds the virtual address on a loopback and " +
-        "answers the client directly.",
+        "answers the client directly. `nat` replaces the virtual address and port by the backend's: the backend needs to know " +
+        "nothing, but its answers must come back through this machine (docs/nat.md).",
     ),
   tunnel: section({
     ttl: integer(1, 255).prefault(64).describe("TTL or hop limit of the outer header."),
@@ -207,4 +218,5 @@ export type VipConfig = Config["vips"][number];
 export const FORWARD_MODES: Readonly<Record<VipConfig["forward"], number>> = {
   l2: FORWARD_L2,
   gre: FORWARD_GRE,
+  nat: FORWARD_NAT,
 };

@@ -102,7 +102,7 @@ function summarizeVips(config: Config): VipSummary[] {
     address,
     pool,
     forward,
-    ...(forward === "l2" ? {} : { ttl: tunnel.ttl }),
+    ...(forward === "l2" || forward === "nat" ? {} : { ttl: tunnel.ttl }),
     echo,
     services: (services.get(index) ?? []).map(({ number, protocol, port }) => ({
       number,

@@ -16,35 +16,26 @@ import { GuidewayError } from "../errors.ts";
 import type { Arena } from "./arena.ts";
 import { BackendRecords, type BackendState, type NextHop } from "./backend-records.ts";
 import type { DataplaneExports } from "./binary.ts";
-import { backendKey, type DirectoryBackend, differences, type InForce } from "./in-force.ts";
+import {
+  type Applied,
+  type BackendChange,
+  backendKey,
+  type DirectoryBackend,
+  differences,
+  type InForce,
+  type StateOf,
+} from "./in-force.ts";
 import { Numbers } from "./numbers.ts";
 import type { Publication } from "./publication.ts";
 import { PublishedBlocks } from "./published-blocks.ts";
 import type { PublishedTable } from "./published-table.ts";
 import { servicesBlock, servicesEntry } from "./services-block.ts";
 import type { Statistics } from "./statistics.ts";
+import { type Slot, slotName, slotsOf } from "./steering.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
 
-export type { DirectoryBackend } from "./in-force.ts";
-
-export interface BackendChange {
-  id: number;
-  state?: BackendState;
-  weight?: number;
-}
-
-/** State of a backend, by pool and name. */
-type StateOf = (pool: string, backend: string) => BackendState;
-
-/** What apply() changed. */
-export interface Applied {
-  added: DirectoryBackend[];
-  removed: DirectoryBackend[];
-  /** Pools whose table was swapped. */
-  tables: string[];
-  services: { added: Service[]; removed: Service[] };
-}
+export type { Applied, BackendChange, DirectoryBackend } from "./in-force.ts";
 
 type Settings = Pick<DirectoryBackend, "config" | "weight">;
 
@@ -66,8 +57,11 @@ export class Directory {
     vips: [],
     vipNumbers: [],
     services: [],
+    slots: [],
     servicesBytes: new Uint8Array(),
   };
+  /** SERVICE_OWN: as setOwn() said. */
+  #own: readonly Slot[] = [];
   readonly #pools: Numbers;
   readonly #ids: Numbers;
   readonly #vips = new Numbers("VIPs", 0, L.MAX_VIPS);
@@ -185,9 +179,10 @@ export class Directory {
       ...service,
       number: take(this.#services, numberName(service)),
     }));
-    const poolRecord = (name: string) => this.poolRecord(name);
-    const servicesBytes = servicesBlock({ services, vips, vipNumbers, poolRecord }, this.#exports.slotHash);
-    return { pools, members: new Map(members), vips, vipNumbers, services, servicesBytes };
+    const slots = slotsOf({ vips, pools }, services, (...of) => this.#known(...of).id, this.#own);
+    const parts = { services, slots, vips, vipNumbers, poolRecord: (name: string) => this.poolRecord(name) };
+    const servicesBytes = servicesBlock(parts, this.#exports.slotHash);
+    return { pools, members: new Map(members), vips, vipNumbers, services, slots, servicesBytes };
   }
 
   /** Where the services block lies in the heap, unless it is the published one. */
@@ -237,7 +232,8 @@ export class Directory {
       this.#removeBackend(id);
       this.#ids.rest(backendKey(pool, config), swept);
     }
-    return { added, removed, tables: staged.map(({ pool }) => pool), services };
+    const slots = differences(before.slots, now.slots, slotName);
+    return { added, removed, tables: staged.map(({ pool }) => pool), services, slots };
   }
 
   /** True once every worker has swept all of its lines so often from now on. */
@@ -269,13 +265,23 @@ export class Directory {
     return this.#inForce.services;
   }
 
+  /** What tells answers of backends apart from everything else. */
+  get slots(): readonly Slot[] {
+    return this.#inForce.slots;
+  }
+
+  /** Says which addresses are this machine's own (ownSlot). In force with the next apply(). */
+  setOwn(own: readonly Slot[]): void {
+    this.#own = own;
+  }
+
   // ── Backends ───────────────────────────────────────────────────────────────────────────────────
 
   #addBackend(id: number, pool: string, config: BackendConfig, state: BackendState): DirectoryBackend {
     const backend: DirectoryBackend = { id, pool, config, state, weight: config.weight };
     this.backends[id] = backend;
     this.#statistics.rebaseBackend(id);
-    this.records.write(id, config.address, backend.state);
+    this.records.write(id, config, backend.state);
     return backend;
   }
 

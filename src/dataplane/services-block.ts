@@ -2,17 +2,21 @@
 // layout.ts).
 
 import * as L from "../../assembly/layout.ts";
+import { parsePrefix } from "../config/prefix.ts";
 import { type Config, FORWARD_MODES } from "../config/schema.ts";
 import { isWildcard, type Service, serviceKey } from "../config/services.ts";
 import type { DataplaneExports } from "./binary.ts";
 import { serviceSlots, servicesBytes } from "./plan.ts";
 import type { PublishedBlock } from "./published-blocks.ts";
+import type { Slot } from "./steering.ts";
 import { wildcardsOf } from "./wildcards.ts";
 import { wildcardsBlock } from "./wildcards-block.ts";
 
 export interface ServicesBlock {
   /** Numbered. `vipIndex` is the place of the VIP in `vips`. */
   services: readonly Service[];
+  /** What else there is. */
+  slots: readonly Slot[];
   vips: Config["vips"];
   /** Number of each VIP's counters. */
   vipNumbers: readonly number[];
@@ -22,12 +26,13 @@ export interface ServicesBlock {
 
 /** The block's bytes. @param slotHash of the data plane, so that both look in the same place */
 export function servicesBlock(
-  { services, vips, vipNumbers, poolRecord }: ServicesBlock,
+  { services, slots: others, vips, vipNumbers, poolRecord }: ServicesBlock,
   slotHash: DataplaneExports["slotHash"],
 ): Uint8Array {
   const exact = services.filter((service) => !isWildcard(service));
-  const slots = serviceSlots(exact.length);
-  const exactBytes = servicesBytes(exact.length, vips.length);
+  const count = exact.length + others.length;
+  const slots = serviceSlots(count);
+  const exactBytes = servicesBytes(count, vips.length);
   const wildcards = wildcardsOf(services);
   const wild = wildcards.length === 0 ? undefined : wildcardsBlock(wildcards, exactBytes, slotHash);
   const block = new Uint8Array(exactBytes + (wild?.bytes.length ?? 0));
@@ -35,12 +40,13 @@ export function servicesBlock(
   const records = L.SERVICES_SLOTS + slots * L.SERVICE_BYTES;
   view.setUint32(L.SERVICES_MASK, slots - 1, true);
   view.setUint32(L.SERVICES_VIPS, records, true);
+  view.setUint32(L.SERVICES_RETURNS, others.length === 0 ? 0 : 1, true);
   if (wild) {
     view.setUint32(L.SERVICES_WILDCARDS, wild.map, true);
     block.set(wild.bytes, exactBytes);
   }
-  for (const { number, vipIndex, address, protocol, port } of exact) {
-    const key = serviceKey({ address, protocol, port: Number(port) });
+  /** Takes a slot. @returns where it is */
+  const enter = (key: Uint8Array, number: number, vip: number): number => {
     const words = new DataView(key.buffer);
     const hash = slotHash(
       words.getBigUint64(0, true),
@@ -52,7 +58,15 @@ export function servicesBlock(
     while (view.getUint8(at() + L.SERVICE_FAMILY) !== 0) slot = (slot + 1) & (slots - 1);
     block.set(key, at());
     view.setUint16(at() + L.SERVICE_NUMBER, number, true);
-    view.setUint16(at() + L.SERVICE_VIP, vipIndex, true);
+    view.setUint16(at() + L.SERVICE_VIP, vip, true);
+    return at();
+  };
+  for (const { address, protocol, port, number, vipIndex } of exact)
+    enter(serviceKey({ address, protocol, port: Number(port) }), number, vipIndex);
+  for (const { key, number, vip, vipPort, backend } of others) {
+    const at = enter(key, number, vip);
+    view.setUint16(at + L.SERVICE_VIP_PORT, vipPort);
+    view.setUint16(at + L.SERVICE_BACKEND, backend, true);
   }
   vips.forEach((vip, index) => {
     const at = records + index * L.VIP_BYTES;
@@ -60,6 +74,7 @@ export function servicesBlock(
     view.setUint32(at + L.VIP_POOL, poolRecord(vip.pool), true);
     view.setUint8(at + L.VIP_FORWARD, FORWARD_MODES[vip.forward]);
     view.setUint8(at + L.VIP_TTL, vip.tunnel.ttl);
+    block.set(parsePrefix(vip.address).bytes, at + L.VIP_ADDRESS);
     view.setUint8(at + L.VIP_FLAGS, vip.echo ? L.VIP_FLAG_ECHO : 0);
   });
   return block;

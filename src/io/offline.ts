@@ -14,6 +14,7 @@ import { JournalReader, type PacketRecord } from "../dataplane/journal.ts";
 import { PACKET_RING_ENTRIES } from "../dataplane/plan.ts";
 import { WorkerPool } from "../dataplane/pool.ts";
 import { reasonName } from "../dataplane/reasons.ts";
+import { ownSlot } from "../dataplane/steering.ts";
 import { GuidewayError } from "../errors.ts";
 import { macBytes } from "../mac.ts";
 import { MemoryQueue } from "./memory-queue.ts";
@@ -26,6 +27,8 @@ export const OFFLINE_SECRET = [
   0x082efa98ec4e6c89n,
 ];
 const MTU = 1500;
+/** Of the router behind which all clients are. */
+export const OFFLINE_ROUTER_MAC = "02:aa:00:00:00:01";
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
 /** Passes of a worker in this thread: more than a round has packets. */
@@ -75,6 +78,7 @@ export class OfflineEngine {
       const { mac, address } = backend.config;
       directory.setNextHop(backend.id, { mac: mac ? macBytes(mac) : offlineMac(address), interface: 0 });
     }
+    this.#leadToClients();
     this.engine.offerFrames();
     this.#setClock(0);
     this.#journals = Array.from({ length: workers }, (_, worker) => new JournalReader(arena, worker));
@@ -87,6 +91,17 @@ export class OfflineEngine {
     } else {
       this.#pool = new WorkerPool(this.engine);
     }
+  }
+
+  /** Clients are behind one router of both families, and only the tunnel addresses are the machine's own. */
+  #leadToClients(): void {
+    const { config, directory, routes } = this.engine;
+    const { address, address6 } = config.machine;
+    const own = [address, address6].filter((each) => each !== undefined);
+    directory.setOwn(own.map((each) => ownSlot(each, { firstPort: 0, ports: 0 })));
+    const hop = { mac: macBytes(OFFLINE_ROUTER_MAC), interface: 0 };
+    directory.apply(config);
+    if (directory.slots.length > 0) routes.set(["0.0.0.0/0", "::/0"].map((prefix) => ({ prefix, hop })));
   }
 
   /** Processes packets in order; their times must not decrease. @returns one result per packet, in order */

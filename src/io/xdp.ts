@@ -13,6 +13,7 @@ import * as L from "../../assembly/layout.ts";
 import { type InterfaceFacts, readInterface } from "../config/interfaces.ts";
 import { isWildcard, type Service, serviceKey } from "../config/services.ts";
 import type { Engine } from "../dataplane/engine.ts";
+import type { Slot } from "../dataplane/steering.ts";
 import { GuidewayError } from "../errors.ts";
 import { macBytes } from "../mac.ts";
 import {
@@ -82,7 +83,7 @@ export class XdpPorts {
     const queues = Math.max(...all.map((each) => each.queues));
     const sizes = {
       sockets: all.length * queues * L.MAX_WORKERS,
-      services: L.MAX_SERVICES,
+      services: L.MAX_SERVICES + L.MAX_RETURNS + L.MAX_OWN,
       interfaces: all.length,
     };
     this.#program = asking(() => this.#native.XdpProgram.load(sizes));
@@ -90,6 +91,7 @@ export class XdpPorts {
     this.#program.setSecret(secret);
     this.#program.setShardOwners(engine.shardOwners);
     this.addServices(engine.directory.services);
+    this.addSlots(engine.directory.slots);
     try {
       const base = (index: number) => index * queues * L.MAX_WORKERS;
       for (const [index, each] of facts.entries()) this.#openInterface(each, index, base(index));
@@ -181,6 +183,15 @@ export class XdpPorts {
     for (const service of services.filter((each) => !isWildcard(each)))
       this.#program.deleteService(keyOf(service));
     this.#wildcards.remove(services.filter(isWildcard));
+  }
+
+  /** What backends answer from these places goes to the workers from here on; for addresses of the host it does not. */
+  addSlots(slots: readonly Slot[]): void {
+    for (const { key, value } of slots) this.#program.setService(key, value);
+  }
+
+  removeSlots(slots: readonly Slot[]): void {
+    for (const { key } of slots) this.#program.deleteService(key);
   }
 
   /** From here on packets of VIPs go to the workers. */

@@ -32,6 +32,8 @@ type Encapsulate = (frame: Uint8Array, vip: VipConfig, way: Way) => Uint8Array |
 
 interface Way {
   destination: Uint8Array;
+  /** Of the backend; undefined for the one that the packet has. */
+  port: number | undefined;
   source: Uint8Array | undefined;
   mtu: number;
 }
@@ -39,6 +41,7 @@ interface Way {
 const MODES: Record<VipConfig["forward"], Encapsulate> = {
   l2: (frame) => frame.slice(),
   gre,
+  nat,
 };
 
 /**
@@ -56,7 +59,12 @@ export function expectedOf(frame: Uint8Array, vip: VipConfig, knowledge: Knowled
   const backend = knowledge.backend(id);
   const destination = addressBytes(backend.address);
   const source = destination.length === 4 ? knowledge.sources.v4 : knowledge.sources.v6;
-  const bytes = MODES[vip.forward](frame, vip, { destination, source, mtu: egress.mtu });
+  const bytes = MODES[vip.forward](frame, vip, {
+    destination,
+    port: backend.port,
+    source,
+    mtu: egress.mtu,
+  });
   if (!bytes) return unchanged;
   bytes.set(hop.mac);
   bytes.set(egress.mac, hop.mac.length);
@@ -93,9 +101,38 @@ function gre(frame: Uint8Array, vip: VipConfig, { destination, source, mtu }: Wa
   return bytes;
 }
 
-/** RFC 1071. */
-function checksum(view: DataView, at: number, length: number): number {
-  let sum = 0;
+/** The backend's address and port instead of the VIP's, a TTL less by one, and checksums computed from scratch. */
+function nat(frame: Uint8Array, _vip: VipConfig, { destination, port, mtu }: Way): Uint8Array | undefined {
+  if (frame.length - ETHERNET_BYTES > mtu) return undefined;
+  const bytes = frame.slice();
+  const view = new DataView(bytes.buffer);
+  const ip = ETHERNET_BYTES;
+  const v4 = destination.length === 4;
+  const l4 = ip + (v4 ? 20 : 40);
+  const protocol = bytes[ip + (v4 ? 9 : 6)]!;
+  bytes[ip + (v4 ? 8 : 7)]!--;
+  bytes.set(destination, l4 - destination.length);
+  if (v4) {
+    view.setUint16(ip + 10, 0);
+    view.setUint16(ip + 10, checksum(view, ip, 20));
+  }
+  if (port !== undefined) view.setUint16(l4 + 2, port);
+  const sumAt = l4 + (protocol === 6 ? 16 : 6);
+  view.setUint16(sumAt, 0);
+  const length = bytes.length - l4;
+  const sum = checksum(
+    view,
+    l4 - 2 * destination.length,
+    bytes.length - (l4 - 2 * destination.length),
+    protocol + length,
+  );
+  view.setUint16(sumAt, sum === 0 && protocol === 17 ? 0xffff : sum);
+  return bytes;
+}
+
+/** RFC 1071, of an even number of bytes. @param pseudo what else is added up */
+function checksum(view: DataView, at: number, length: number, pseudo = 0): number {
+  let sum = pseudo;
   for (let i = 0; i < length; i += 2) sum += view.getUint16(at + i);
   sum = (sum & 0xffff) + (sum >>> 16);
   return ~((sum & 0xffff) + (sum >>> 16)) & 0xffff;
