@@ -28,7 +28,7 @@ export const OFFLINE_SECRET = [
 ];
 const MTU = 1500;
 /** Of the router behind which all clients are. */
-export const OFFLINE_ROUTER_MAC = "02:aa:00:00:00:01";
+const OFFLINE_ROUTER_MAC = "02:aa:00:00:00:01";
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
 /** Passes of a worker in this thread: more than a round has packets. */
@@ -57,6 +57,16 @@ export function offlineMac(address: string): Uint8Array {
   return Uint8Array.of(2, addressFamily(address) === 4 ? 0 : 6, ...bytes.subarray(-4));
 }
 
+/** Offline, clients are behind one router of both families, and only the tunnel addresses are the machine's own. */
+export function leadToClients({ config, directory, routes }: Engine): void {
+  const { address, address6 } = config.machine;
+  const own = [address, address6].filter((each) => each !== undefined);
+  directory.setOwn(own.map((each) => ownSlot(each, { firstPort: 0, ports: 0 })));
+  directory.apply(config);
+  const hop = { mac: macBytes(OFFLINE_ROUTER_MAC), interface: 0 };
+  if (directory.slots.length > 0) routes.set(["0.0.0.0/0", "::/0"].map((prefix) => ({ prefix, hop })));
+}
+
 export class OfflineEngine {
   readonly engine: Engine;
   readonly #queue: MemoryQueue;
@@ -78,7 +88,7 @@ export class OfflineEngine {
       const { mac, address } = backend.config;
       directory.setNextHop(backend.id, { mac: mac ? macBytes(mac) : offlineMac(address), interface: 0 });
     }
-    this.#leadToClients();
+    leadToClients(this.engine);
     this.engine.offerFrames();
     this.#setClock(0);
     this.#journals = Array.from({ length: workers }, (_, worker) => new JournalReader(arena, worker));
@@ -91,17 +101,6 @@ export class OfflineEngine {
     } else {
       this.#pool = new WorkerPool(this.engine);
     }
-  }
-
-  /** Clients are behind one router of both families, and only the tunnel addresses are the machine's own. */
-  #leadToClients(): void {
-    const { config, directory, routes } = this.engine;
-    const { address, address6 } = config.machine;
-    const own = [address, address6].filter((each) => each !== undefined);
-    directory.setOwn(own.map((each) => ownSlot(each, { firstPort: 0, ports: 0 })));
-    const hop = { mac: macBytes(OFFLINE_ROUTER_MAC), interface: 0 };
-    directory.apply(config);
-    if (directory.slots.length > 0) routes.set(["0.0.0.0/0", "::/0"].map((prefix) => ({ prefix, hop })));
   }
 
   /** Processes packets in order; their times must not decrease. @returns one result per packet, in order */

@@ -208,6 +208,9 @@ suite("hostile packets", () => {
         "bad-length",
         "too-big",
         "fragment",
+        "return",
+        "ttl-expired",
+        "bad-checksum",
       ]) {
         assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
       }

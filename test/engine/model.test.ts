@@ -19,6 +19,15 @@ const pool = fc.record({
   tableSize: fc.constantFrom(2, 7, 251, 65537),
   backends: fc.array(backend, { minLength: 0, maxLength: 5 }),
 });
+/** A VIP whose addresses are translated, with a pool of its own: its answers name it. */
+const nat = fc.record({
+  v6: fc.boolean(),
+  protocol: fc.constantFrom<"tcp" | "udp" | "any">("tcp", "udp", "any"),
+  ports: fc.uniqueArray(fc.integer({ min: 1, max: 65535 }), { minLength: 1, maxLength: 3 }),
+  // The first ones have a port of their own, where there is one port that they all are for.
+  ported: fc.nat(3),
+  backends: fc.integer({ min: 1, max: 4 }),
+});
 const vip = fc.record({
   address: vipAddress,
   protocol: fc.constantFrom<"tcp" | "udp" | "any">("tcp", "udp", "any"),
@@ -33,19 +42,31 @@ const vip = fc.record({
 const config: fc.Arbitrary<Config> = fc
   .record({
     pools: fc.tuple(pool, pool),
+    nats: fc.array(nat, { maxLength: 2 }),
     vips: fc.array(vip, { minLength: 1, maxLength: 8 }),
     timeout: fc.constantFrom("1s", "5s", "60s"),
     size: fc.constantFrom(2048, 4096),
   })
-  .map(({ pools, vips, timeout, size }) => {
+  .map(({ pools, nats, vips, timeout, size }) => {
     let host = 20;
     const used = new Set<string>();
     return {
       machine: { address: "10.0.0.11", address6: "fd00::11" },
       frames: { size },
       conntrack: { flows: 1000, timeouts: { new: timeout, established: "20s", closing: "2s", udp: "3s" } },
-      pools: Object.fromEntries(
-        pools.map(({ tableSize, backends }, i) => [
+      pools: Object.fromEntries([
+        ...nats.map(({ v6, ports, ported, backends }, i) => [
+          `nat${i}`,
+          {
+            tableSize: 251,
+            backends: Array.from({ length: backends }, (_, n) => ({
+              name: `n${i}${n}`,
+              address: v6 ? `fd00::a:${i}${n}` : `10.0.1.${10 * i + n + 1}`,
+              ...(n < ported && ports.length === 1 && { port: 8000 + n }),
+            })),
+          },
+        ]),
+        ...pools.map(({ tableSize, backends }, i) => [
           `pool${i}`,
           {
             tableSize,
@@ -55,14 +76,20 @@ const config: fc.Arbitrary<Config> = fc
             }),
           },
         ]),
-      ),
-      vips: vips.flatMap(({ ports, pool, ttl, ...rest }, i) => {
-        const free = ports.filter((port) => !used.has(`${rest.address}|${port}`));
-        for (const port of free) used.add(`${rest.address}|${port}`);
-        return free.length === 0
-          ? []
-          : [{ ...rest, name: `vip${i}`, port: free, pool: `pool${pool}`, tunnel: { ttl } }];
-      }),
+      ]),
+      vips: [
+        ...nats.map(({ v6, protocol, ports }, i) => ({
+          ...{ name: `nat${i}`, address: v6 ? `fd99::a:${i}` : `10.99.1.${i + 1}`, protocol, port: ports },
+          ...{ pool: `nat${i}`, forward: "nat" as const },
+        })),
+        ...vips.flatMap(({ ports, pool, ttl, ...rest }, i) => {
+          const free = ports.filter((port) => !used.has(`${rest.address}|${port}`));
+          for (const port of free) used.add(`${rest.address}|${port}`);
+          return free.length === 0
+            ? []
+            : [{ ...rest, name: `vip${i}`, port: free, pool: `pool${pool}`, tunnel: { ttl } }];
+        }),
+      ],
     };
   });
 
@@ -100,7 +127,7 @@ suite("engine and model agree", () => {
       { numRuns: cases, seed: runs.seed, endOnFailure: true },
     );
     console.log(`# ${compared} packets compared:`, Object.fromEntries(seen));
-    for (const reason of ["hit", "new", "echo", "not-vip", "truncated", "no-backend", "too-big"]) {
+    for (const reason of ["hit", "new", "echo", "not-vip", "truncated", "no-backend", "too-big", "return"]) {
       assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
     }
   });

@@ -15,7 +15,7 @@ import { PACKET_RING_ENTRIES } from "../../src/dataplane/plan.ts";
 import { type PoolOptions, WorkerPool } from "../../src/dataplane/pool.ts";
 import { Statistics } from "../../src/dataplane/statistics.ts";
 import { MemoryQueue } from "../../src/io/memory-queue.ts";
-import { offlineMac } from "../../src/io/offline.ts";
+import { leadToClients, offlineMac } from "../../src/io/offline.ts";
 import { macBytes } from "../../src/mac.ts";
 import { OFFLINE_SECRET } from "../model/setup.ts";
 
@@ -70,6 +70,7 @@ export class Rig {
     for (const { id, config } of this.engine.directory.backends.filter(Boolean)) {
       this.engine.directory.setNextHop(id, { mac: offlineMac(config.address), interface: 0 });
     }
+    leadToClients(this.engine);
     this.engine.offerFrames();
     this.#journals = Array.from(
       { length: workers },
@@ -172,7 +173,7 @@ export class Rig {
   }
 }
 
-/** Two pools, l2 and gre in both families, every protocol: what a packet can meet. */
+/** Pools near, behind tunnels and behind nat, in both families, every protocol: what a packet can meet. */
 export function anyConfig(more: Record<string, object> = {}): object {
   const backends = [1, 2, 3, 4].map((n) => ({ name: `b${n}`, address: `10.0.0.2${n}` }));
   const backends6 = [5, 6].map((n) => ({ name: `b${n}`, address: `fd00::2${n}` }));
@@ -181,6 +182,20 @@ export function anyConfig(more: Record<string, object> = {}): object {
     conntrack: { flows: 1000 },
     pools: {
       near: { tableSize: 251, backends },
+      inner: {
+        tableSize: 251,
+        backends: [
+          { name: "n1", address: "10.0.0.31" },
+          { name: "n2", address: "10.0.0.32", port: 8080 },
+        ],
+      },
+      inner6: {
+        tableSize: 251,
+        backends: [
+          { name: "n3", address: "fd00::31" },
+          { name: "n4", address: "fd00::32", port: 8080 },
+        ],
+      },
       far: { tableSize: 251, backends: [...backends.slice(2), ...backends6] },
     },
     vips: [
@@ -188,6 +203,8 @@ export function anyConfig(more: Record<string, object> = {}): object {
       { name: "web6", address: "fd99::1", protocol: "any", port: [80, 443], pool: "near" },
       { name: "tunnel", address: "10.99.0.2", protocol: "any", port: 80, pool: "far", forward: "gre" },
       { name: "tunnel6", address: "fd99::2", protocol: "any", port: 80, pool: "far", forward: "gre" },
+      { name: "nat", address: "10.99.0.4", protocol: "any", port: 80, pool: "inner", forward: "nat" },
+      { name: "nat6", address: "fd99::4", protocol: "any", port: 80, pool: "inner6", forward: "nat" },
       { name: "silent", address: "10.99.0.3", port: 80, pool: "near", echo: false },
     ],
     ...more,

@@ -2,10 +2,11 @@
 // that shares no code with the engine. Where the two differ, one of them or the document is wrong.
 
 import { TRACK_HIT, TRACK_HIT_AWAY, TRACK_NONE } from "../../assembly/layout.ts";
-import { familyOf } from "./bytes.ts";
+import { addressBytes, familyOf } from "./bytes.ts";
 import { Conntrack, type Track } from "./conntrack.ts";
 import { flowKey, slotOf, tableHash } from "./flowkey.ts";
 import { maglevTable } from "./maglev.ts";
+import { Origins, translated } from "./nat.ts";
 import { type Parsed, parse } from "./parse.ts";
 import { echoReply, encapsulate, withMacs } from "./rewrite.ts";
 import { Services } from "./services.ts";
@@ -32,6 +33,7 @@ export interface Outcome {
 }
 
 type Flow = Extract<Parsed, { step: "flow" }>;
+type Answer = Extract<Parsed, { step: "answer" }>;
 
 /** Bytes in front of a received packet, out of the frame's. */
 const HEADROOM = 256;
@@ -39,6 +41,7 @@ const HEADROOM = 256;
 export class Model {
   readonly #setup: ModelSetup;
   readonly #services: Services;
+  readonly #origins: Origins;
   readonly #conntrack: Conntrack;
   readonly #backends = new Map<number, BackendSetup>();
   /** Backend ids in slot order, by pool. */
@@ -47,6 +50,14 @@ export class Model {
   constructor(setup: ModelSetup) {
     this.#setup = setup;
     this.#services = new Services(setup.vips);
+    const { address, address6 } = setup.machine;
+    const own = [address, address6].filter((each) => each !== undefined);
+    this.#origins = new Origins(
+      setup.vips,
+      setup.pools,
+      own,
+      (vip, protocol, port) => this.#services.find(addressBytes(vip.address), protocol, port)!,
+    );
     const eager = setup.sweep === "eager";
     const { shardLines, timeoutsMs } = setup;
     this.#conntrack = new Conntrack({ shardLines, timeoutsMs, eager }, (id) => {
@@ -105,7 +116,7 @@ export class Model {
     if (packet.length > this.#setup.frameBytes - HEADROOM) return outcome;
     this.#conntrack.advance(clockMs);
 
-    const parsed = parse(packet, this.#services);
+    const parsed = parse(packet, this.#services, this.#origins);
     if (parsed.service && parsed.tuple) {
       outcome.service = parsed.service.number;
       outcome.vip = parsed.service.vip.name;
@@ -116,12 +127,13 @@ export class Model {
     if (parsed.step === "echo") {
       return { ...outcome, verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
     }
+    if (parsed.step === "answer") return { ...outcome, ...this.#answer(packet, parsed, outcome.key) };
     return { ...outcome, ...this.#forward(packet, parsed, outcome.key) };
   }
 
   /** §7: a self-test of a worker always goes back. @returns its bytes, rewritten or as they came */
   selfTest(packet: Uint8Array): Uint8Array {
-    const parsed = parse(packet, this.#services);
+    const parsed = parse(packet, this.#services, this.#origins);
     if (parsed.step !== "flow") return packet;
     const table = this.table(parsed.service.vip.pool);
     if (table.length === 0) return packet;
@@ -131,10 +143,15 @@ export class Model {
 
   /** §7: a packet by a port for health checks. `ports` are backend ids by source port. */
   probe(packet: Uint8Array, ports: ReadonlyMap<number, number>): Pick<Outcome, "verdict" | "reason" | "out"> {
-    const parsed = parse(packet, this.#services);
+    const parsed = parse(packet, this.#services, this.#origins);
     if (parsed.step === "done") return { verdict: parsed.verdict, reason: parsed.reason };
     if (parsed.step === "echo")
       return { verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
+    if (parsed.step === "answer") {
+      const key = flowKey(this.#setup.secret, parsed.tuple, parsed.service.number);
+      const { verdict = "drop", reason = "", out } = this.#answer(packet, parsed, key);
+      return { verdict, reason, ...(out && { out }) };
+    }
     const backend = ports.get((parsed.tuple.sourcePort[0]! << 8) | parsed.tuple.sourcePort[1]!);
     if (backend === undefined) return { verdict: "drop", reason: "no-backend" };
     const {
@@ -154,6 +171,20 @@ export class Model {
     return this.#send(packet, flow, this.#conntrack.insert(key, table[slot]!, flow.tcpFlags), { slot });
   }
 
+  /** §8: an answer goes back to the client, whether its flow is known or not. */
+  #answer(packet: Uint8Array, { ip, origin, tcpFlags }: Answer, key: bigint): Partial<Outcome> {
+    const { backend, service, port } = origin;
+    const track = this.#conntrack.answer(key, backend.id, tcpFlags);
+    const known = { backend: backend.name, tracked: track !== TRACK_NONE, track };
+    const router = this.#setup.clientRouter;
+    if (router === undefined) return { ...known, verdict: "drop", reason: "no-route" };
+    const egress = this.#setup.interfaces[0]!;
+    if (ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
+    const body = translated(packet, ip, { end: "source", address: service.vip.address, port });
+    if (typeof body === "string") return { ...known, verdict: "drop", reason: body };
+    return { ...known, verdict: "forward", reason: "return", out: withMacs(body, router, egress.mac) };
+  }
+
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
   #send(packet: Uint8Array, flow: Flow, track: Track, chosen: { slot?: number }): Partial<Outcome> {
     const backend = this.#backends.get(track.backend)!;
@@ -169,6 +200,13 @@ export class Model {
       if (source === undefined) throw new Error(`the machine has no address to reach ${backend.address}`);
       const tunnel = { source, destination: backend.address, ttl: vip.ttl, mtu: egress.mtu };
       body = encapsulate(packet, flow.ip, tunnel);
+    }
+    if (vip.forward === "nat") {
+      if (flow.ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
+      const { address, port } = backend;
+      const translation = translated(packet, flow.ip, { end: "destination", address, port });
+      if (typeof translation === "string") return { ...known, verdict: "drop", reason: translation };
+      body = translation;
     }
     if (!body) return { ...known, verdict: "drop", reason: "too-big" };
     const out = withMacs(body, backend.mac, egress.mac);

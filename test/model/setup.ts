@@ -11,6 +11,8 @@ export interface BackendSetup {
   id: number;
   name: string;
   address: string;
+  /** Of the service there; what `nat` sends to. */
+  port?: number;
   weight: number;
   /** MAC of the next hop; absent while it is not resolved. */
   mac?: string;
@@ -35,7 +37,7 @@ export interface VipSetup {
   protocols: ("tcp" | "udp")[];
   ports: Ports[];
   pool: string;
-  forward: "l2" | "gre";
+  forward: "l2" | "gre" | "nat";
   ttl: number;
   echo: boolean;
 }
@@ -53,6 +55,8 @@ export interface ModelSetup {
   shardLines: number;
   timeoutsMs: Timeouts;
   machine: { mac: string; address?: string; address6?: string };
+  /** MAC of the router behind which all clients are; absent where no route leads to them. */
+  clientRouter?: string;
   interfaces: { mac: string; mtu: number }[];
   frameBytes: number;
   pools: PoolSetup[];
@@ -88,7 +92,7 @@ export interface ConfigVip {
   protocol?: "tcp" | "udp" | "any";
   port: Ports | Ports[];
   pool: string;
-  forward?: "l2" | "gre";
+  forward?: "l2" | "gre" | "nat";
   tunnel?: { ttl?: number };
   echo?: boolean;
 }
@@ -114,6 +118,7 @@ export function offlineSetup(config: Config): ModelSetup {
         id: lastId,
         name: backend.name ?? `${backend.address}:${backend.port ?? 0}`,
         address: backend.address,
+        ...(backend.port !== undefined && { port: backend.port }),
         weight: backend.weight ?? 1,
         mac: backend.mac ?? offlineMac(backend.address),
         state: "active",
@@ -131,6 +136,7 @@ export function offlineSetup(config: Config): ModelSetup {
       udp: durationMs(timeouts.udp ?? "30s"),
     },
     machine: { ...config.machine, mac },
+    clientRouter: "02:aa:00:00:00:01",
     interfaces: [{ mac, mtu: 1500 }],
     frameBytes: config.frames?.size ?? 2048,
     pools,

@@ -12,6 +12,8 @@ interface Target {
   address: string;
   protocol: "tcp" | "udp" | "icmp" | "other";
   port: number;
+  /** Where it comes from, if that is not a client. */
+  from?: { address: string; port: number };
 }
 
 type Size = { payload: number; pad: number };
@@ -83,9 +85,46 @@ function target(setup: ModelSetup): fc.Arbitrary<Target> {
   );
 }
 
+/** Answers of backends behind `nat`, to clients and now and then to the machine itself; undefined where there are none. */
+function answer(setup: ModelSetup): fc.Arbitrary<Target> | undefined {
+  const origins = setup.vips
+    .filter(({ forward }) => forward === "nat")
+    .flatMap(({ protocols, ports, pool }) =>
+      setup.pools
+        .find(({ name }) => name === pool)!
+        .backends.flatMap(({ address, port }) =>
+          protocols.flatMap((protocol) =>
+            ports.map((each) => ({ protocol, from: { address, port: port ?? each } })),
+          ),
+        ),
+    );
+  if (origins.length === 0) return undefined;
+  const { address, address6 } = setup.machine;
+  return fc
+    .record({
+      origin: fc.constantFrom(...origins),
+      port: clientPort,
+      v4: often(0, fc.constant(1)).chain((own) =>
+        own && address ? fc.constant(address) : client(CLIENTS[4]),
+      ),
+      v6: often(0, fc.constant(1)).chain((own) =>
+        own && address6 ? fc.constant(address6) : client(CLIENTS[6]),
+      ),
+    })
+    .map(({ origin, port, v4, v6 }) => ({
+      ...origin,
+      port,
+      address: familyOf(origin.from.address) === 4 ? v4 : v6,
+    }));
+}
+
 /** A packet that obeys the RFCs, as a builder so that more can be done to it. */
 export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
-  return target(setup).chain((to) =>
+  const answers = answer(setup);
+  const targets = answers
+    ? fc.oneof({ weight: 2, arbitrary: target(setup) }, { weight: 1, arbitrary: answers })
+    : target(setup);
+  return targets.chain((to) =>
     fc
       .record({
         tags,
@@ -97,7 +136,7 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
         src: mac,
         family: fc.constant(familyOf(to.address)),
         above: layer4(to),
-        ip: network(to.address),
+        ip: network(to.address, to.from?.address),
       })
       .map(({ tags, size, dst, src, above, ip }) => {
         const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
@@ -122,12 +161,12 @@ const client = (addresses: string[]) =>
     fc.constantFrom(...addresses),
   );
 
-function network(dst: string): fc.Arbitrary<Step> {
+function network(dst: string, from?: string): fc.Arbitrary<Step> {
   const ttl = fc.oneof(fc.constantFrom(1, 2, 63, 64, 65, 128, 255), fc.integer({ min: 1, max: 255 }));
   if (familyOf(dst) === 4) {
     return fc
       .record({
-        src: client(CLIENTS[4]),
+        src: from === undefined ? client(CLIENTS[4]) : fc.constant(from),
         ttl,
         tos: often(0, fc.nat(255)),
         id: fc.nat(65535),
@@ -140,7 +179,7 @@ function network(dst: string): fc.Arbitrary<Step> {
   }
   return fc
     .record({
-      src: client(CLIENTS[6]),
+      src: from === undefined ? client(CLIENTS[6]) : fc.constant(from),
       hopLimit: ttl,
       trafficClass: often(0, fc.nat(255)),
       flowLabel: fc.nat(0xfffff),
@@ -155,19 +194,29 @@ function network(dst: string): fc.Arbitrary<Step> {
     });
 }
 
+/** Some without a checksum, which IPv4 allows. */
+function udp(sourcePort: fc.Arbitrary<number>, dport: number): fc.Arbitrary<Step> {
+  return fc.tuple(sourcePort, often(true, fc.constant(false))).map(
+    ([sport, sums]) =>
+      (builder) =>
+        builder.udp({ sport, dport, ...(!sums && { checksum: 0 }) }),
+  );
+}
+
 function layer4(to: Target): fc.Arbitrary<Step> {
   const dport = to.port;
+  const sourcePort = to.from === undefined ? clientPort : fc.constant(to.from.port);
   if (to.protocol === "tcp") {
     return fc
       .record({
-        sport: clientPort,
+        sport: sourcePort,
         flags: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(...TCP_FLAGS) }, fc.nat(255)),
         seq: fc.nat(0xffffffff),
         options: fc.nat(20).map((words) => new Uint8Array(words > 10 ? 0 : words * 4).fill(1)),
       })
       .map((fields) => (builder) => builder.tcp({ ...fields, dport }));
   }
-  if (to.protocol === "udp") return clientPort.map((sport) => (builder) => builder.udp({ sport, dport }));
+  if (to.protocol === "udp") return udp(sourcePort, dport);
   if (to.protocol === "icmp") {
     return fc
       .record({
