@@ -22,7 +22,7 @@ import {
   TRACK_HIT,
   TRACK_HIT_AWAY,
 } from "./layout";
-import { REASON_NONE, REASON_NOT_VIP, REASON_RETURN } from "./reasons";
+import { REASON_NONE, REASON_NOT_VIP, REASON_PROBE, REASON_RETURN } from "./reasons";
 import { Packet } from "./records";
 import { findSlot, serviceNumber, tailOf, vipOf } from "./services";
 import * as ipv4 from "./wire/ipv4";
@@ -42,7 +42,7 @@ export function takeReturning(): bool {
  * Looks whether a packet that is for no service comes from a backend that answers for one. Exported by the module, so that
  * the compiler does not put it into the middle of parse().
  * @param ports as tcp.ports gives them, of a whole TCP or UDP header
- * @returns REASON_NONE for a return, which has its key and line then, else REASON_NOT_VIP
+ * @returns REASON_NONE for a return, which has its key and line then; REASON_PROBE for an answer to a check; else REASON_NOT_VIP
  */
 export function parseReturn(packet: Packet, ports: u32): u32 {
   const ip: usize = packet.start + packet.l3;
@@ -55,7 +55,8 @@ export function parseReturn(packet: Packet, ports: u32): u32 {
   const client0 = four ? <u64>ipv4.destination(ip) : ipv6.destination0(ip);
   const client1 = four ? 0 : ipv6.destination1(ip);
   const clientPort = ports >>> 16;
-  if (isForHost(client0, client1, packet.family, clientPort)) return REASON_NOT_VIP;
+  const own = findSlot(client0, client1, tailOf(0, 0, packet.family | SERVICE_OWN));
+  if (own != 0 && !isForCheck(own, clientPort)) return REASON_NOT_VIP;
   const number = serviceNumber(slot);
   packet.service = <u16>number;
   packet.vip = vipOf(slot);
@@ -66,17 +67,16 @@ export function parseReturn(packet: Packet, ports: u32): u32 {
     ? flowKey4(<u32>client0, clientPort, number, 0)
     : flowKey6(client0, client1, clientPort, number, 0);
   setKey(packet, key);
+  if (own != 0) return REASON_PROBE;
   returning = true;
   return REASON_NONE;
 }
 
-/** Whether a packet to an address and port (raw) is the machine's own; its ports of checks through the data plane are not. */
-function isForHost(address0: u64, address1: u64, family: u32, port: u32): bool {
-  const own = findSlot(address0, address1, tailOf(0, 0, family | SERVICE_OWN));
-  if (own == 0) return false;
+/** Whether a port of the machine's, raw, is one of checks through the data plane: an answer there belongs to no flow of a client. */
+function isForCheck(own: usize, port: u32): bool {
   const first: u32 = load<u16>(own, SERVICE_NUMBER);
   const count: u32 = load<u16>(own, SERVICE_VIP);
-  return <u32>bswap<u16>(<u16>port) - first >= count;
+  return <u32>bswap<u16>(<u16>port) - first < count;
 }
 
 /** Follows the entry of the flow that a return belongs to, if there is one of this backend; it is translated in any case. */

@@ -60,7 +60,6 @@ export class Directory {
     slots: [],
     servicesBytes: new Uint8Array(),
   };
-  /** SERVICE_OWN: as setOwn() said. */
   #own: readonly Slot[] = [];
   readonly #pools: Numbers;
   readonly #ids: Numbers;
@@ -270,9 +269,10 @@ export class Directory {
     return this.#inForce.slots;
   }
 
-  /** Says which addresses are this machine's own (ownSlot). In force with the next apply(). */
-  setOwn(own: readonly Slot[]): void {
+  /** Says which addresses are this machine's own (ownSlot). @throws GuidewayError TABLE_HEAP; then it is in force with the next apply() */
+  setOwn(own: readonly Slot[]): Applied {
     this.#own = own;
+    return this.apply(this.#inForce);
   }
 
   // ── Backends ───────────────────────────────────────────────────────────────────────────────────

@@ -62,7 +62,6 @@ export function leadToClients({ config, directory, routes }: Engine): void {
   const { address, address6 } = config.machine;
   const own = [address, address6].filter((each) => each !== undefined);
   directory.setOwn(own.map((each) => ownSlot(each, { firstPort: 0, ports: 0 })));
-  directory.apply(config);
   const hop = { mac: macBytes(OFFLINE_ROUTER_MAC), interface: 0 };
   if (directory.slots.length > 0) routes.set(["0.0.0.0/0", "::/0"].map((prefix) => ({ prefix, hop })));
 }

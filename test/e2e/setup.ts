@@ -124,7 +124,7 @@ function counted({ workers, reasons, vips, pools }: MachineStatus) {
   return {
     received: sum(workers.map(({ packets, handed }) => packets - handed)),
     decided: sum(Object.values(reasons)),
-    forwarded: (reasons.hit ?? 0) + (reasons.new ?? 0),
+    forwarded: (reasons.hit ?? 0) + (reasons.new ?? 0) + (reasons.return ?? 0),
     new: reasons.new ?? 0,
     vips: sum(vips.map(({ packets }) => packets)),
     backends: sum(backends.map(({ packets }) => packets)),
