@@ -6,7 +6,7 @@ import type { Ports } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import { serviceOfPort } from "../config/services.ts";
 import { backendNames } from "../dataplane/names.ts";
-import { OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
+import { OFFLINE_ROUTER_MAC, OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
 import { macText } from "../mac.ts";
 import { type Change, findChanges } from "./changes.ts";
 import { decodeHeaders, type Header } from "./headers.ts";
@@ -27,6 +27,8 @@ export interface Explanation {
   /** The reason in a sentence. */
   meaning: string;
   vip: { name: string; address: string; pool: string; forward: string } | null;
+  /** Whether it is a backend's answer, on its way back: service, flow and connection are those of the client's packets. */
+  answer: boolean;
   service: { number: number; protocol: string; port: Ports } | null;
   /** The flow's key and its place in the connection table (docs/datapath.md §2); numbers of 64 bits in hexadecimal. */
   flow: {
@@ -49,6 +51,9 @@ export interface Explanation {
   /** Every time that the packet was sent, in order; the rest is about the last. */
   passes: { verdict: OfflineResult["verdict"]; reason: string; connection: string; backend: string | null }[];
 }
+
+/** Modes that put a packet into another. */
+const TUNNELS: ReadonlySet<string> = new Set(["gre"]);
 
 /**
  * Explains what becomes of a packet.
@@ -80,20 +85,21 @@ function describe(
   const isFlow = vip !== undefined && result.key !== 0n;
   const before = shown(bytes);
   const after = result.out === undefined ? null : shown(result.out);
-  const tunnel = result.verdict === "forward" && vip?.forward !== "l2" ? result.l3 : undefined;
+  const tunnel = result.verdict === "forward" && TUNNELS.has(vip?.forward ?? "") ? result.l3 : undefined;
   const name = (id: number) => (id === 0 ? null : names[id]!);
   return {
     verdict: result.verdict,
     reason: result.reason,
     meaning: MEANINGS[result.reason] ?? result.reason,
     vip: vip ? { name: vip.name, address: vip.address, pool: vip.pool, forward: vip.forward } : null,
+    answer: result.answer,
     service: service
       ? { number: service.number, protocol: protocolName(service.protocol), port: service.port }
       : null,
     flow: isFlow ? place(result.key, arena.plan.shardLines) : null,
     connection: isFlow ? { outcome: result.track, tracked: result.tracked } : null,
     lookup:
-      isFlow && !result.tracked
+      isFlow && !result.tracked && !result.answer
         ? lookup(result, config.pools[vip.pool]!.tableSize, name(result.backend))
         : null,
     backend: backend
@@ -102,7 +108,9 @@ function describe(
           id: backend.id,
           pool: backend.pool,
           address: backend.config.address,
-          nextHop: backend.config.mac ?? macText(offlineMac(backend.config.address)),
+          nextHop: result.answer
+            ? OFFLINE_ROUTER_MAC
+            : (backend.config.mac ?? macText(offlineMac(backend.config.address))),
         }
       : null,
     before,

@@ -28,7 +28,7 @@ export const OFFLINE_SECRET = [
 ];
 const MTU = 1500;
 /** Of the router behind which all clients are. */
-const OFFLINE_ROUTER_MAC = "02:aa:00:00:00:01";
+export const OFFLINE_ROUTER_MAC = "02:aa:00:00:00:01";
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
 /** Passes of a worker in this thread: more than a round has packets. */
@@ -234,6 +234,7 @@ function oversized(): OfflineResult {
     backend: 0,
     tracked: false,
     track: "none",
+    answer: false,
     key: 0n,
     shard: 0,
     hash: 0,
