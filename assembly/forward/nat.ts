@@ -2,7 +2,7 @@
 // VIP's on the way back. Checksums are corrected, not computed anew (RFC 1624), so that what was wrong stays wrong and
 // the receiver sees it. As with every router, the TTL goes down by one (RFC 1812 §5.3.1, RFC 8200 §3).
 
-import { REASON_BAD_CHECKSUM, REASON_NONE, REASON_TTL_EXPIRED } from "../reasons";
+import { REASON_BAD_CHECKSUM, REASON_NO_BACKEND, REASON_NONE, REASON_TTL_EXPIRED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { change, changeWord, replaceSum } from "../wire/checksum";
 import * as ipv4 from "../wire/ipv4";
@@ -12,6 +12,8 @@ import * as udp from "../wire/udp";
 
 /** Makes the backend the destination. @returns REASON_NONE, or why it cannot be done; the packet is unchanged then */
 export function toBackend(packet: Packet, backend: Backend): u32 {
+  // A flow may have an entry from when its VIP was forwarded in another way.
+  if (backend.family != <u32>packet.family) return REASON_NO_BACKEND;
   const at: usize = packet.start + packet.l4 + 2;
   const port: u32 = backend.port == 0 ? <u32>load<u16>(at) : <u32>backend.port;
   return packet.family == 4

@@ -3,6 +3,7 @@
 
 import { MAX_RETURNS } from "../../assembly/layout.ts";
 import { addressFamily, endpoint } from "./address.ts";
+import { type Ports, singlePortCount, singlePorts } from "./ports.ts";
 import type { BackendConfig, Config } from "./schema.ts";
 import { expandServices, PROTOCOL_TCP, PROTOCOL_UDP, type Service } from "./services.ts";
 
@@ -12,8 +13,9 @@ export interface Return {
   address: string;
   protocol: number;
   port: number;
-  /** What it answers for. */
+  /** What it answers for, and its place among those of expandServices. */
   service: Service;
+  index: number;
   pool: string;
   backend: BackendConfig;
 }
@@ -21,15 +23,16 @@ export interface Return {
 /** All of a configuration, in the order of its services and then of their backends. */
 export function expandReturns({ vips, pools }: Pick<Config, "vips" | "pools">): Return[] {
   if (!vips.some(({ forward }) => forward === "nat")) return [];
-  return expandServices({ vips }).flatMap((service) => {
+  return expandServices({ vips }).flatMap((service, index) => {
     const { forward, pool } = vips[service.vipIndex]!;
     const { protocol } = service;
     if (forward !== "nat" || (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP)) return [];
     return pools[pool]!.backends.map((backend) => ({
       address: backend.address,
       protocol,
-      port: backend.port ?? service.port,
+      port: backend.port ?? Number(service.port),
       service,
+      index,
       pool,
       backend,
     }));
@@ -40,7 +43,7 @@ interface DraftVip {
   name?: string | undefined;
   address?: string | undefined;
   protocol?: "tcp" | "udp" | "any" | undefined;
-  port?: (number | undefined)[] | undefined;
+  port?: (Ports | undefined)[] | undefined;
   pool?: string | undefined;
   forward?: string | undefined;
 }
@@ -68,9 +71,10 @@ export function checkNat({ vips = [], pools = {} }: Draft, report: Report): void
   for (const [index, vip] of vips.entries()) {
     if (vip?.forward !== "nat" || vip.pool === undefined || !Object.hasOwn(pools, vip.pool)) continue;
     const backends = pools[vip.pool]?.backends ?? [];
-    if (!checkFamilies(index, vip, backends, report)) continue;
-    checkOrigins(index, vip, backends, owners, { vips, report });
-    if (owners.size > MAX_RETURNS) {
+    if (!checkExtent(index, vip, report) || !checkFamilies(index, vip, backends, report)) continue;
+    if (owners.size + mostOrigins(vip, backends.length) <= MAX_RETURNS) {
+      checkOrigins(index, vip, backends, owners, { vips, report });
+    } else {
       report(
         ["vips", index, "forward"],
         `from here on there are more than ${MAX_RETURNS} places that answers to nat come from, expected at most ` +
@@ -82,6 +86,28 @@ export function checkNat({ vips = [], pools = {} }: Draft, report: Report): void
 }
 
 type DraftBackends = NonNullable<NonNullable<NonNullable<Draft["pools"]>[string]>["backends"]>;
+
+/** Places that answers for a VIP come from, at most. */
+function mostOrigins({ protocol, port = [] }: DraftVip, backends: number): number {
+  const ports = port.reduce<number>((sum, each) => sum + (each === undefined ? 0 : singlePortCount(each)), 0);
+  return ports * backends * (protocol === "any" ? 2 : 1);
+}
+
+/** One address and named ports: an answer tells neither of several. @returns whether all is well */
+function checkExtent(index: number, { address, port = [] }: DraftVip, report: Report): boolean {
+  if (address?.includes("/")) {
+    const message = `nat for the prefix ${address} could not tell for which address an answer is, expected one address`;
+    report(["vips", index, "forward"], message);
+    return false;
+  }
+  const any = port.indexOf(0);
+  if (any < 0) return true;
+  report(
+    ["vips", index, "port", any],
+    "0 (every port) is too much for nat, expected ports, or ranges of them",
+  );
+  return false;
+}
 
 /** @returns whether all is well */
 function checkFamilies(
@@ -117,8 +143,7 @@ function checkOrigins(
   for (const each of protocols) {
     for (const [at, backend] of backends.entries()) {
       if (backend?.address === undefined) continue;
-      for (const port of ports) {
-        if (port === undefined) continue;
+      for (const port of ports.flatMap((each) => (each === undefined ? [] : singlePorts(each)))) {
         const origin = endpoint(backend.address, backend.port ?? port);
         const owner = owners.get(`${each} ${origin}`);
         if (owner === undefined) {

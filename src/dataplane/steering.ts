@@ -22,7 +22,7 @@ export interface Slot {
 
 /**
  * The slots of a configuration: none without `nat`.
- * @param services of the configuration, with the numbers that are in force
+ * @param services those of expandServices, with the numbers that are in force
  * @param idOf a backend of a pool
  * @param own slots of addresses of the machine
  */
@@ -33,12 +33,11 @@ export function slotsOf(
   own: readonly Slot[],
 ): Slot[] {
   const returns = expandReturns(config).map((each): Slot => {
-    const { service, pool, backend } = each;
-    // By itself, a configuration numbers its services from 1.
-    const { number } = services[service.number - 1]!;
+    const { service, index, pool, backend } = each;
+    const { number } = services[index]!;
     const key = serviceKey(each, L.SERVICE_RETURN);
-    const { vipIndex: vip, port: vipPort } = service;
-    return { key, number, vip, vipPort, backend: idOf(pool, backend), value: number };
+    const { vipIndex: vip, port } = service;
+    return { key, number, vip, vipPort: Number(port), backend: idOf(pool, backend), value: number };
   });
   return returns.length === 0 ? [] : [...returns, ...own];
 }

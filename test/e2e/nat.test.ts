@@ -2,8 +2,10 @@
 // servers know nothing of VIPs; over TCP they listen on a port of their own.
 
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { after, before, suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { stringify } from "yaml";
 import { Lab } from "../../src/lab/lab.ts";
 import { runTransfer, startServers, vipUrl } from "../../src/lab/traffic.ts";
 import { skipReason } from "../lab/machine.ts";
@@ -163,13 +165,54 @@ for (const arms of [1, 2]) {
       });
     }
 
+    if (arms === 1) {
+      test("a route that goes and comes is followed", async () => {
+        const answered = async () => {
+          const argv = ["curl", "--silent", "--max-time", "1", vipUrl(VIP.v4)];
+          return (await lab.exec("client", argv, { check: false })).stdout.trim() !== "";
+        };
+        await lab.exec("lb1", ["ip", "route", "del", "default"]);
+        await eventually("answers find no way", async () => !(await answered()));
+        await eventually(
+          "that has a reason",
+          async () => ((await balancer.status()).reasons["no-route"] ?? 0) > 0,
+        );
+        await lab.exec("lb1", ["ip", "route", "add", "default", "via", lab.address("router", "v4")]);
+        await eventually("answers arrive again", answered);
+      });
+
+      test("a reload takes the mode away and brings it back, without a lost answer to what stays", async () => {
+        const without = config() as { vips: { forward: string; pool: string; port: number }[] };
+        for (const vip of without.vips) if (vip.port !== 80) vip.forward = "l2";
+        const reload = async (document: object) => {
+          writeFileSync(
+            balancer.file,
+            stringify({
+              ...document,
+              admin: { socket: balancer.socket },
+              change: { state: `${balancer.folder}/state` },
+            }),
+          );
+          const { code, stderr } = await balancer.command("reload", "--force");
+          assert.equal(code, 0, stderr);
+        };
+        await reload(without);
+        const load = requests(lab, REQUESTS, { urls: [vipUrl(VIP.v4)], concurrency: 4 });
+        await reload(config());
+        await reload(without);
+        await reload(config());
+        const { failed, reasons } = await load;
+        assert.deepEqual({ failed, reasons }, { failed: 0, reasons: {} });
+      });
+    }
+
     test("both directions are counted, closed connections are closed, every frame is back", async () => {
       await checkFrames(balancer);
       await checkCounters(balancer);
       const { reasons } = await balancer.status();
       assert.deepEqual(
         Object.keys(reasons).sort(),
-        ["hit", "new", "probe", "return"],
+        ["hit", "new", ...(arms === 1 ? ["no-route"] : []), "probe", "return"],
         JSON.stringify(reasons),
       );
       const { code, log } = await balancer.stop();

@@ -8,7 +8,7 @@ import { stringify } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
 import { OfflineEngine } from "../../src/io/offline.ts";
 import { Model } from "../model/model.ts";
-import { type Config, offlineSetup } from "../model/setup.ts";
+import { type Config, offlineSetup, type Ports } from "../model/setup.ts";
 import { hostilePacket, type TimedPacket, traffic } from "../packets/hostile.ts";
 import { vipAddress, vipPorts } from "../packets/services.ts";
 import { runs } from "../runs.ts";
@@ -23,7 +23,10 @@ const pool = fc.record({
 const nat = fc.record({
   v6: fc.boolean(),
   protocol: fc.constantFrom<"tcp" | "udp" | "any">("tcp", "udp", "any"),
-  ports: fc.uniqueArray(fc.integer({ min: 1, max: 65535 }), { minLength: 1, maxLength: 3 }),
+  ports: fc.oneof(
+    fc.uniqueArray(fc.integer({ min: 1, max: 65535 }), { minLength: 1, maxLength: 3 }),
+    fc.constant<Ports[]>(["7000-7003", 9000]),
+  ),
   // The first ones have a port of their own, where there is one port that they all are for.
   ported: fc.nat(3),
   backends: fc.integer({ min: 1, max: 4 }),

@@ -148,7 +148,7 @@ export class Model {
     if (parsed.step === "echo")
       return { verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
     if (parsed.step === "answer") {
-      const key = flowKey(this.#setup.secret, parsed.tuple, parsed.service.number);
+      const key = flowKey(this.#setup.secret, parsed.tuple, parsed.service.number, parsed.service.wide);
       const { verdict = "drop", reason = "", out } = this.#answer(packet, parsed, key);
       return { verdict, reason, ...(out && { out }) };
     }
@@ -204,6 +204,7 @@ export class Model {
     if (vip.forward === "nat") {
       if (flow.ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
       const { address, port } = backend;
+      if (familyOf(address) !== flow.ip.family) return { ...known, verdict: "drop", reason: "no-backend" };
       const translation = translated(packet, flow.ip, { end: "destination", address, port });
       if (typeof translation === "string") return { ...known, verdict: "drop", reason: translation };
       body = translation;

@@ -3,7 +3,7 @@
 import { addressBytes, field, setField, toHex } from "./bytes.ts";
 import { checksum, updated } from "./checksum.ts";
 import type { Ip } from "./parse.ts";
-import { type Service, TCP, UDP } from "./services.ts";
+import { eachPort, type Service, TCP, UDP } from "./services.ts";
 import type { BackendSetup, PoolSetup, VipSetup } from "./setup.ts";
 
 /** The service that a backend answers for from one of its ports. */
@@ -31,7 +31,7 @@ export class Origins {
       if (vip.forward !== "nat") continue;
       const backends = pools.find(({ name }) => name === vip.pool)?.backends ?? [];
       for (const protocol of vip.protocols.map((name) => (name === "tcp" ? TCP : UDP))) {
-        for (const port of vip.ports) {
+        for (const port of vip.ports.flatMap(eachPort)) {
           for (const backend of backends) {
             const place = `${toHex(addressBytes(backend.address))}/${protocol}/${backend.port ?? port}`;
             this.#byPlace.set(place, { service: numberOf(vip, protocol, port), port, backend });

@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { familyOf } from "../model/bytes.ts";
+import { eachPort } from "../model/services.ts";
 import type { ModelSetup } from "../model/setup.ts";
 import type { Vlan } from "./framing.ts";
 import { type PacketBuilder, packet } from "./packet.ts";
@@ -94,7 +95,7 @@ function answer(setup: ModelSetup): fc.Arbitrary<Target> | undefined {
         .find(({ name }) => name === pool)!
         .backends.flatMap(({ address, port }) =>
           protocols.flatMap((protocol) =>
-            ports.map((each) => ({ protocol, from: { address, port: port ?? each } })),
+            ports.flatMap(eachPort).map((each) => ({ protocol, from: { address, port: port ?? each } })),
           ),
         ),
     );
