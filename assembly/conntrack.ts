@@ -136,7 +136,7 @@ export function isLive(entry: usize, tcpFlags: u32): bool {
 }
 
 /** Whether a backend takes packets of its flows. */
-function takesPackets(backend: u32): bool {
+export function takesPackets(backend: u32): bool {
   // States are numbered so that a range will do.
   const state = load<u32>(backends + backend * BACKEND_BYTES, BACKEND_STATE);
   return state - BACKEND_STATE_ACTIVE <= BACKEND_STATE_DRAINING - BACKEND_STATE_ACTIVE;

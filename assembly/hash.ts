@@ -48,6 +48,11 @@ export function foldDestination(address0: u64, address1: u64, port: u32): u64 {
   return fold(fold(fold(secret2, address0), address1), port);
 }
 
+/** Key of a source prefix at a VIP, for its bucket. @param address0 raw, as is address1; bits beyond the prefix zero */
+export function rateKey(address0: u64, address1: u64, vip: u32): u64 {
+  return mix(fold(fold(secret2, address0), address1) ^ vip);
+}
+
 export function shardOf(key: u64): u32 {
   return <u32>key & (SHARDS - 1);
 }

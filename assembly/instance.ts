@@ -15,13 +15,17 @@ import {
   HEADER_JOURNAL_RECORDS,
   HEADER_JOURNALS,
   HEADER_MAGIC,
+  HEADER_NEW_FLOWS,
   HEADER_PROBES,
   HEADER_QUEUE_COUNT,
   HEADER_QUEUES,
+  HEADER_RATES,
   HEADER_SECRET,
   HEADER_SEED,
   HEADER_SHARD_LINES,
+  HEADER_SHARD_RECORDS,
   HEADER_VERSION,
+  HEADER_VIP_REASONS,
   HEADER_WORKERS,
   JOURNAL_RECORDS,
   LAYOUT_VERSION,
@@ -30,6 +34,7 @@ import {
   PACKET_BYTES,
   PORT_BYTES,
   QUEUE_BYTES,
+  SHARD_BYTES,
   WORKER_BATCH,
   WORKER_BYTES,
   WORKER_PORT_COUNT,
@@ -46,6 +51,8 @@ export let queueCount: u32 = 0;
 /** Packets that one pass takes at most. */
 export let batch: u32 = 0;
 export let counters: usize = 0;
+/** The part of the counters that counts reasons by VIP. */
+export let vipReasons: usize = 0;
 export let freeList: usize = 0;
 /** 0 when no journal is kept. */
 export let journal: usize = 0;
@@ -57,6 +64,11 @@ export let probes: usize = 0;
 export let queues: usize = 0;
 export let conntrack: usize = 0;
 export let shardLines: u32 = 0;
+let shardRecords: usize = 0;
+/** Buckets of source prefixes. */
+export let rates: usize = 0;
+/** New flows a second that the connection table takes; 0 for any number. */
+export let newFlows: u32 = 0;
 export let frames: usize = 0;
 export let frameBytes: u32 = 0;
 
@@ -77,6 +89,7 @@ export function attach(worker: u32): u32 {
   queueCount = load<u32>(HEADER_QUEUE_COUNT);
   batch = load<u32>(HEADER_BATCH);
   counters = load<u32>(HEADER_COUNTERS) + worker * load<u32>(HEADER_COUNTERS_BYTES);
+  vipReasons = counters + load<u32>(HEADER_VIP_REASONS);
   freeList = load<u32>(HEADER_FREE_LISTS) + worker * load<u32>(HEADER_FREE_LIST_BYTES);
   journalRecords = load<u32>(HEADER_JOURNAL_RECORDS);
   const journals = load<u32>(HEADER_JOURNALS);
@@ -87,6 +100,9 @@ export function attach(worker: u32): u32 {
   queues = load<u32>(HEADER_QUEUES);
   conntrack = load<u32>(HEADER_CONNTRACK);
   shardLines = load<u32>(HEADER_SHARD_LINES);
+  rates = load<u32>(HEADER_RATES);
+  shardRecords = load<u32>(HEADER_SHARD_RECORDS);
+  newFlows = load<u32>(HEADER_NEW_FLOWS);
   frames = load<u32>(HEADER_FRAMES);
   frameBytes = load<u32>(HEADER_FRAME_BYTES);
   secret0 = load<u64>(HEADER_SECRET);
@@ -107,6 +123,11 @@ export function portAt(i: u32): Port {
 
 export function queueAt(i: u32): Queue {
   return changetype<Queue>(queues + i * QUEUE_BYTES);
+}
+
+/** Record of a shard. */
+export function shardAt(shard: u32): usize {
+  return shardRecords + shard * SHARD_BYTES;
 }
 
 /** Address of conntrack line `index` of a shard. */

@@ -21,6 +21,8 @@
 //              ├─ journals     one ring per worker, optional    writer: its worker
 //              ├─ rings        the kernel's and our own         writer: the two ends of each
 //              ├─ tables       the table heap                   writer: controller
+//              ├─ shards       one line each                    writer: each shard's owner
+//              ├─ rates        buckets of source prefixes       writer: any worker, a cell at a time
 //              ├─ conntrack    256 shards of 64-byte lines      writer: each shard's owner
 //              └─ frames       packet buffers, the UMEM         writer: whoever holds the frame
 
@@ -88,6 +90,14 @@ export const HEADER_FRAME_BYTES: u32 = HEADER + 72;
 /** Packets that one pass takes at most, up to BATCH. */
 export const HEADER_BATCH: u32 = HEADER + 76;
 export const HEADER_PROBES: u32 = HEADER + 80;
+/** New flows a second that the connection table takes; 0 for any number. */
+export const HEADER_NEW_FLOWS: u32 = HEADER + 108;
+/** Address of the shards' records. */
+export const HEADER_SHARD_RECORDS: u32 = HEADER + 112;
+/** Offset of the VIPs' reasons in each worker's counters. */
+export const HEADER_VIP_REASONS: u32 = HEADER + 116;
+/** Address of the buckets of source prefixes. */
+export const HEADER_RATES: u32 = HEADER + 120;
 /** Four 64-bit words keying the connection table; private to this machine. */
 export const HEADER_SECRET: u32 = HEADER + 128;
 /** One 64-bit word keying the lookup tables' flow hash; the same on every machine of the fleet. */
@@ -143,8 +153,13 @@ export const SERVICES_MASK: u32 = 0;
 export const SERVICES_VIPS: u32 = 4;
 /** Offset of the prefix map of the wildcards; 0 when there are none. Its values are offsets of WILDCARD_* records. */
 export const SERVICES_WILDCARDS: u32 = 8;
-/** 1 when some of the slots are SERVICE_RETURN. */
-export const SERVICES_RETURNS: u32 = 12;
+/**
+ * A bit for each value of the top byte of an address service's slotHash(), 256 of them: 0 where no VIP has an address with it.
+ * All are 1 when there are wildcards.
+ */
+export const SERVICES_ADDRESSES: u32 = 16;
+/** All VIP_FLAG_* that occur: whether anything has to be asked beside the connection table. */
+export const SERVICES_FLAGS: u32 = 60;
 export const SERVICES_SLOTS: u32 = LINE;
 
 export const SERVICE_BYTES: u32 = 32;
@@ -210,15 +225,44 @@ export const VIP_FORWARD: u32 = 8;
 export const VIP_TTL: u32 = 9;
 /** VIP_FLAG_* bits. */
 export const VIP_FLAGS: u32 = 10;
+/** Destination port of GUE, two bytes in network order. */
+export const VIP_GUE_PORT: u32 = 16;
+/** Second line: outer source addresses of tunnels in network order, and which bits of their last four bytes tell flows apart. */
+export const VIP_SOURCE_V4: u32 = LINE;
+export const VIP_SOURCE_V4_BITS: u32 = LINE + 4;
+export const VIP_SOURCE_V6: u32 = LINE + 8;
+export const VIP_SOURCE_V6_BITS: u32 = LINE + 24;
 
 /** Address in network order, 16 bytes; IPv4 takes the first four. What `nat` makes the source of answers. */
 export const VIP_ADDRESS: u32 = 48;
 
 /** The balancer answers echo requests to the VIP. */
 export const VIP_FLAG_ECHO: u32 = 1;
+/** VIP_GUARD or VIP_RATE_INTERVAL is set. */
+export const VIP_FLAG_GUARD: u32 = 2;
+/** VIP_SERVER_IDS is set. */
+export const VIP_FLAG_QUIC: u32 = 4;
+/** Backends' answers pass through: FORWARD_NAT. */
+export const VIP_FLAG_NAT: u32 = 16;
+
+/** Offset, from the start of the services block, of the prefix map of sources, with GUARD_*; 0 for none. */
+export const VIP_GUARD: u32 = 96;
+/** What a packet adds to its source prefix's bucket, in units of 2^-20 ms: assembly/rates.ts. 0 for no limit. */
+export const VIP_RATE_INTERVAL: u32 = 100;
+/** Offset, from the start of the services block, of the prefix map of server ids, with backend ids. */
+export const VIP_SERVER_IDS: u32 = 104;
+/** Length of the source prefixes that have a bucket each. */
+export const VIP_RATE_PREFIX: u32 = 108;
+/** Bytes of a server id. */
+export const VIP_SERVER_ID_BYTES: u32 = 109;
+
+export const GUARD_DENY: u32 = 0;
+export const GUARD_ALLOW: u32 = 1;
 
 export const FORWARD_L2: u32 = 1;
 export const FORWARD_GRE: u32 = 2;
+export const FORWARD_IPIP: u32 = 3;
+export const FORWARD_GUE: u32 = 4;
 export const FORWARD_NAT: u32 = 5;
 
 // ── Prefix map: part of a block of the table heap, immutable once published ──────────────────────
@@ -493,6 +537,21 @@ export const TRACK_EVICTED: u32 = 5;
 /** Its backend was dead or its connection over, and its entry was replaced. */
 export const TRACK_REPLACED: u32 = 6;
 
+// ── Shards: what is kept of each beside its lines ─────────────────────────────────────────────────
+
+export const SHARD_BYTES: u32 = LINE;
+/** Flows entered of late, in units that leak away: assembly/admission.ts. 64 bits. */
+export const SHARD_ENTERED: u32 = 0;
+/** Clock at the last of them, milliseconds, 64 bits. */
+export const SHARD_ENTERED_AT: u32 = 8;
+
+// ── Rates: buckets of source prefixes, eight cells of 64 bits to a line ───────────────────────────
+//
+// A cell is 0, or a prefix's tag in its upper 16 bits and the time at which its bucket will be empty in the lower 48.
+
+export const RATE_LINES: u32 = 16384;
+export const RATE_CELLS: u32 = 8;
+
 // ── Counters: one block per worker, all 64 bits wide ─────────────────────────────────────────────
 
 /** One counter per REASON_*. */
@@ -521,6 +580,9 @@ export const COUNTER_VIP_BYTES: u32 = 16;
 export const COUNTER_BACKENDS: u32 = COUNTER_VIPS + MAX_VIPS * COUNTER_VIP_BYTES;
 /** Per backend id: packets, bytes, new flows, and the change in active flows (signed). */
 export const COUNTER_BACKEND_BYTES: u32 = 32;
+// Behind the backends, from HEADER_VIP_REASONS on:
+/** Per VIP: one counter per REASON_*. Hits are not counted here: COUNTER_VIPS has them. */
+export const COUNTER_VIP_REASONS_BYTES: u32 = REASONS * 8;
 
 // ── Journal: a ring of packet records per worker ─────────────────────────────────────────────────
 

@@ -2,14 +2,16 @@
 // queueing up behind each other. Each phase is a loop of its own over the batch.
 //
 //   1 touch every header; parse,           4 look the misses up in their tables
-//     find the service, hash               5 find again, insert
+//     find the service, hash; ask VIPs     5 find again, insert
+//     that have guards or server ids
 //   2 touch every conntrack line           6 rewrite, then send or free (ports.ts)
 //   3 match; list the misses
 
+import { mayEnter } from "./admission";
 import { followEntry, insert, isExpired, isLive, matchAway, matchHome, neighbour } from "./conntrack";
 import { replyEcho } from "./forward/echo";
 import { forwardRun } from "./forward/forward";
-import { block, self } from "./instance";
+import { block, newFlows, self } from "./instance";
 import {
   PACKET_BYTES,
   PACKET_KIND_RETURN,
@@ -17,10 +19,13 @@ import {
   PACKET_START,
   TRACK_HIT,
   TRACK_HIT_AWAY,
+  VIP_FLAG_GUARD,
+  VIP_FLAG_QUIC,
   WORKER_BATCH,
   WORKER_MISSES,
 } from "./layout";
 import { parse } from "./parse";
+import { askVips } from "./policies";
 import { commit, emit, ownerOf, probing } from "./ports";
 import { classifyProbes } from "./probe";
 import {
@@ -30,9 +35,12 @@ import {
   REASON_NEW,
   REASON_NO_BACKEND,
   REASON_NONE,
+  REASON_TABLE,
 } from "./reasons";
 import { Packet } from "./records";
 import { followReturn, takeReturning } from "./returns";
+import { flagsOfAll } from "./services";
+import { refuseSource } from "./sources";
 import { choose } from "./tables";
 
 /** What was read in order to have it in the cache: exported, so that the compiler keeps the reads. */
@@ -45,6 +53,7 @@ export function process(count: u32): void {
   touchAll(first, end, PACKET_START);
   const handed = classify(first, end);
   if (probing != 0) classifyProbes(first, end);
+  if ((flagsOfAll & (VIP_FLAG_GUARD | VIP_FLAG_QUIC)) != 0) askVips(first, end);
   touchAll(first, end, PACKET_LINE);
   if (takeReturning()) {
     // Returns change entries without being hits or misses: everything in order.
@@ -173,6 +182,7 @@ function enter(first: usize, end: usize): void {
     if (follow(packet, home, TRACK_HIT)) continue;
     const away = matchAway(line, packet.key);
     if (follow(packet, away, TRACK_HIT_AWAY)) continue;
+    if (refuseSource(packet)) continue;
     if (packet.hash == 0) choose(packet);
     const backend: u32 = packet.backend;
     if (backend == 0) {
@@ -180,6 +190,10 @@ function enter(first: usize, end: usize): void {
       continue;
     }
     const orphan = orphanOf(home, away);
+    if (orphan == 0 && newFlows != 0 && !mayEnter(packet.key)) {
+      packet.reason = <u8>REASON_TABLE;
+      continue;
+    }
     packet.track = <u8>insert(line, packet.key, orphan, backend, packet.protocol, packet.tcpFlags);
     packet.reason = <u8>REASON_NEW;
   }

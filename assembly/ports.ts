@@ -6,7 +6,7 @@
 //   commit   everything shown at once        nothing in here can trap
 //   abandon  after a trap in between: nothing of the batch was shown, its frames go to the free list
 
-import { add, countBackend, countReason, countVip } from "./counters";
+import { add, countBackend, countOutcome, countVip } from "./counters";
 import { freeCount, releaseLocks, setFreeCount, writeFree } from "./frames";
 import { shardOf } from "./hash";
 import { kick } from "./host";
@@ -151,7 +151,7 @@ export function emit(first: usize, end: usize): void {
     }
     at += PACKET_BYTES;
     if (reason == REASON_HANDED) continue;
-    countReason(reason);
+    countOutcome(packet, reason);
     free(packet);
   }
 }
@@ -168,6 +168,7 @@ function emitRun(at: usize, end: usize, portIndex: u32): usize {
   let vip: u32 = 0;
   let vipPackets: u64 = 0;
   let vipBytes: u64 = 0;
+  let opened: u64 = 0;
   for (; at < last; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
     const reason: u32 = packet.reason;
@@ -176,25 +177,35 @@ function emitRun(at: usize, end: usize, portIndex: u32): usize {
     const slot = packetSlot(descriptors, mask, index++);
     store<u64>(slot, packet.start - <u32>frames);
     store<u64>(slot, packet.length, 8);
-    if (reason == REASON_HIT) hits++;
-    else countReason(reason);
-    // Echo replies and probes.
-    if (reason > REASON_NEW && (reason == REASON_PROBE || reason >= REASON_ECHO)) continue;
+    if (reason == REASON_HIT) {
+      hits++;
+    } else if (reason != REASON_NEW) {
+      countOutcome(packet, reason);
+      if (!isForwarded(reason)) continue;
+    }
     if (packet.vip != vip) {
-      countVip(vip, vipPackets, vipBytes);
+      countVip(vip, vipPackets, vipBytes, opened);
+      opened = 0;
       vip = packet.vip;
       vipPackets = 0;
       vipBytes = 0;
     }
     vipPackets++;
     vipBytes += packet.ipLength;
-    countBackend(packet.backend, packet.ipLength, reason == REASON_NEW);
+    const opens = reason == REASON_NEW;
+    opened += u64(opens);
+    countBackend(packet.backend, packet.ipLength, opens);
   }
   port.txPending = index;
-  countVip(vip, vipPackets, vipBytes);
+  countVip(vip, vipPackets, vipBytes, opened);
   add(COUNTER_REASONS + (REASON_HIT << 3), hits);
   if (at == full && at < end) refuse(changetype<Packet>(at), portIndex);
   return at;
+}
+
+/** Whether a packet that leaves is one of a VIP for a backend: neither an answer nor a probe. */
+function isForwarded(reason: u32): bool {
+  return reason < REASON_ECHO && reason != REASON_PROBE;
 }
 
 /** The first packet behind a full TX ring: if it leaves by that port, it cannot. */
@@ -225,7 +236,7 @@ function handAll(count: u32): void {
     const packet = packetAt(i);
     if (packet.reason != REASON_HANDED || hand(packet)) continue;
     packet.reason = <u8>REASON_HANDOFF_FULL;
-    countReason(REASON_HANDOFF_FULL);
+    countOutcome(packet, REASON_HANDOFF_FULL);
     free(packet);
   }
 }

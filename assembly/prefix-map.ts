@@ -19,7 +19,7 @@ import {
 } from "./layout";
 
 /** The first `length` bits of eight bytes in network order, as a mask for what an x86 load makes of them. */
-function maskOf(length: u32): u64 {
+export function maskOf(length: u32): u64 {
   // A shift by 64 would be one by 0.
   if (length == 0) return 0;
   return length >= 64 ? ~(<u64>0) : bswap<u64>(~(<u64>0) << (64 - length));

@@ -10,6 +10,10 @@ export const REASON_HIT: u32 = 1;
 export const REASON_NEW: u32 = 2;
 /** Forwarded: a probe, which leaves no trace in the connection table or in the counters of VIPs and backends. */
 export const REASON_PROBE: u32 = 3;
+/** Forwarded: chosen by the lookup table, and not entered: too many new flows a second. */
+export const REASON_TABLE: u32 = 4;
+/** Forwarded: to the backend whose server id is in the QUIC connection id, without an entry. */
+export const REASON_SERVER_ID: u32 = 5;
 /** Forwarded: a backend's answer, translated back for the client. */
 export const REASON_RETURN: u32 = 7;
 /** Replied. */
@@ -34,6 +38,14 @@ export const REASON_HANDOFF_FULL: u32 = 27;
 export const REASON_TRAPPED: u32 = 28;
 /** Given by a port, not by the pipeline: the packet is larger than a frame. */
 export const REASON_OVERSIZED: u32 = 29;
+/** Its source address is nobody's, or the balancer's own. */
+export const REASON_SPOOFED_SOURCE: u32 = 40;
+/** Its source address is its destination. */
+export const REASON_LAND: u32 = 41;
+/** The VIP's guard denies its source. */
+export const REASON_DENIED: u32 = 42;
+/** More packets a second from its source's prefix than the VIP's guard allows. */
+export const REASON_RATE_LIMITED: u32 = 43;
 /** The checksum of an IPv4 header that was to be rewritten is wrong. */
 export const REASON_BAD_CHECKSUM: u32 = 48;
 /** No route leads to the client that a backend answers. */

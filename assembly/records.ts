@@ -53,8 +53,13 @@ import {
   VIP_ADDRESS,
   VIP_FLAGS,
   VIP_FORWARD,
+  VIP_GUARD,
   VIP_INDEX,
   VIP_POOL,
+  VIP_RATE_INTERVAL,
+  VIP_RATE_PREFIX,
+  VIP_SERVER_ID_BYTES,
+  VIP_SERVER_IDS,
   VIP_TTL,
 } from "./layout";
 
@@ -216,6 +221,21 @@ export class Vip {
   }
   get address1(): u64 {
     return load<u64>(changetype<usize>(this), VIP_ADDRESS + 8);
+  }
+  get guard(): u32 {
+    return load<u32>(changetype<usize>(this), VIP_GUARD);
+  }
+  get rateInterval(): u32 {
+    return load<u32>(changetype<usize>(this), VIP_RATE_INTERVAL);
+  }
+  get ratePrefix(): u32 {
+    return load<u8>(changetype<usize>(this), VIP_RATE_PREFIX);
+  }
+  get serverIds(): u32 {
+    return load<u32>(changetype<usize>(this), VIP_SERVER_IDS);
+  }
+  get serverIdBytes(): u32 {
+    return load<u8>(changetype<usize>(this), VIP_SERVER_ID_BYTES);
   }
 }
 if (offsetof<Vip>("index") != VIP_INDEX) ERROR("VIP_INDEX");

@@ -10,17 +10,21 @@ import {
   SERVICE_PORT,
   SERVICE_VIP,
   SERVICE_WIDE,
+  SERVICES_ADDRESSES,
+  SERVICES_FLAGS,
   SERVICES_MASK,
-  SERVICES_RETURNS,
   SERVICES_SLOTS,
   SERVICES_VIPS,
   SERVICES_WILDCARDS,
   VIP_BYTES,
+  VIP_FLAG_NAT,
 } from "./layout";
 import { findWildcard } from "./wildcards";
 
 /** The published block, as read at the start of the batch. */
-let services: usize = 0;
+export let services: usize = 0;
+/** VIP_FLAG_* that occur in it. */
+export let flagsOfAll: u32 = 0;
 /** The slot found last, or the copy of a wildcard's: the next packet is often for the same service. */
 let latest: usize = 0;
 /** Address of its VIP record. */
@@ -29,8 +33,12 @@ export let latestVip: u32 = 0;
 /** Reads the published block's address; valid until the worker next shows its epoch. */
 export function refreshServices(): void {
   services = atomic.load<u32>(HEADER_SERVICES);
-  if (services != 0) remember(services + SERVICES_SLOTS);
-  else latest = 0;
+  if (services == 0) {
+    latest = 0;
+    return;
+  }
+  flagsOfAll = load<u32>(services, SERVICES_FLAGS);
+  remember(services + SERVICES_SLOTS);
 }
 
 function remember(slot: usize): void {
@@ -45,7 +53,7 @@ export function vipOf(slot: usize): u32 {
 
 /** Whether some VIP has backends whose answers pass through. */
 export function hasReturns(): bool {
-  return services != 0 && load<u32>(services, SERVICES_RETURNS) != 0;
+  return (flagsOfAll & VIP_FLAG_NAT) != 0;
 }
 
 /** One branch instead of three. */
@@ -90,6 +98,16 @@ export function findSlot(address0: u64, address1: u64, tail: u32): usize {
     i = (i + 1) & mask;
   }
   return 0;
+}
+
+/**
+ * Whether an address is a VIP's. Most are not, and are found not to be without a search, whose branches nobody predicts.
+ * @param tail of the address service
+ */
+export function isVip(address0: u64, address1: u64, tail: u32): bool {
+  const top = slotHash(address0, address1, tail) >>> 24;
+  const bits: u32 = load<u8>(services + (top >>> 3), SERVICES_ADDRESSES);
+  return ((bits >>> (top & 7)) & 1) != 0 && findService(address0, address1, tail) != 0;
 }
 
 export function serviceNumber(slot: usize): u32 {

@@ -45,6 +45,12 @@ const RUN: Record<SuiteName, (options: SuiteOptions) => Promise<Measured>> = {
     const result = benchTable(options);
     return { result, text: renderMicro("table", result) };
   },
+  async flood(options) {
+    const { benchFlood } = await import("./flood.ts");
+    const { renderFlood } = await import("./render.ts");
+    const result = benchFlood(options);
+    return { result, text: renderFlood(result) };
+  },
   async health(options) {
     const { benchHealth } = await import("./health.ts");
     const { renderHealth } = await import("./render.ts");

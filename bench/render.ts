@@ -2,6 +2,7 @@
 
 import { columns, counted, percent } from "../src/columns.ts";
 import type { EngineResult } from "./engine.ts";
+import type { FloodResult } from "./flood.ts";
 import type { HealthResult } from "./health.ts";
 import type { Provenance } from "./machine.ts";
 import type { MicroResult } from "./micro.ts";
@@ -70,6 +71,39 @@ export function renderNic({
     `${table}\nratio ${ratio.toFixed(3)}; ${setup.packetBytes}-byte packets of ${counted(setup.flows, "flow")} over veth, ` +
     `sockets in ${setup.sockets} mode, ${setup.program} XDP program; ` +
     `${packets.verified.toLocaleString("en-US")} packets came back and were compared, ${packets.wrong} were wrong`
+  );
+}
+
+export function renderFlood({ cases }: FloodResult): string {
+  const number = (value: number) => value.toLocaleString("en-US");
+  const rows = cases.map(({ name, established, flood, entries, nsPerPacket, rssMiB }) => [
+    name,
+    number(flood.flows),
+    number(flood.entered),
+    number(flood.evicted),
+    number(established.packets),
+    number(established.lost),
+    number(established.moved),
+    number(entries),
+    nsPerPacket.toFixed(1),
+    `${rssMiB.before} > ${rssMiB.after}`,
+  ]);
+  const head = [
+    "flood",
+    "new flows",
+    "entered",
+    "evicted",
+    "established",
+    "lost",
+    "moved",
+    "entries",
+    "ns/packet",
+  ];
+  const table = columns([[...head, "RSS MiB"], ...rows], [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  const { established, capacity, arenaMiB } = cases[0]!;
+  return (
+    `${table}\n${number(established.flows)} established flows send all the time; the table has room for ` +
+    `${number(capacity)} entries, the arena has ${arenaMiB} MiB`
   );
 }
 

@@ -1,6 +1,6 @@
 // The suites by name, and what each is told.
 
-export const SUITES = ["engine", "nic", "hash", "table", "health"] as const;
+export const SUITES = ["engine", "nic", "hash", "table", "health", "flood"] as const;
 export type SuiteName = (typeof SUITES)[number];
 
 /** Tells the user, on stderr, what it does. */

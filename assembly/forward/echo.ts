@@ -1,6 +1,8 @@
-// Answers an echo request to a VIP (RFC 792, RFC 4443 §4.2) by turning it round in place.
+// Answers an echo request to a VIP (RFC 792, RFC 4443 §4.2) by turning it round in place, unless its source is nobody's:
+// an answer to a broadcast address would be an amplifier.
 
 import { Packet } from "../records";
+import { refuseSource } from "../sources";
 import * as ethernet from "../wire/ethernet";
 import * as icmp from "../wire/icmp";
 import * as ipv4 from "../wire/ipv4";
@@ -9,6 +11,7 @@ import * as ipv6 from "../wire/ipv6";
 const REPLY_TTL: u32 = 64;
 
 export function replyEcho(packet: Packet): void {
+  if (refuseSource(packet)) return;
   const ip: usize = packet.start + packet.l3;
   const l4: usize = packet.start + packet.l4;
   ethernet.swapAddresses(packet.start);

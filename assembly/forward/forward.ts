@@ -1,10 +1,12 @@
 // From a chosen backend to a packet that can leave: resolve the next hop, encapsulate as the VIP's mode says,
-// address it to the next hop. A mode is a module here and a loop in forwardRun().
+// address it to the next hop. A mode is a way to rewrite (tunnel.ts for all that encapsulate, nat.ts) and a loop in forwardRun().
 
 import { backends, block, interfaces, portAt } from "../instance";
 import {
   BACKEND_BYTES,
   FORWARD_GRE,
+  FORWARD_GUE,
+  FORWARD_IPIP,
   FORWARD_L2,
   FORWARD_NAT,
   INTERFACE_BYTES,
@@ -19,13 +21,18 @@ import { obstructed } from "../probe";
 import { REASON_ECHO, REASON_NO_ROUTE, REASON_NONE, REASON_TOO_BIG, REASON_UNRESOLVED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { NO_ROUTE, nextHopTo } from "../routes";
-import { forwardGre } from "./gre";
 import { forwardL2 } from "./l2";
 import { toBackend, toClient } from "./nat";
+import { encapsulate } from "./tunnel";
 
-/** FORWARD_*; 0 of a self-test that is for no VIP, which goes back as it came. */
 function modeOf(packet: Packet): u32 {
   return changetype<Vip>(packet.vip).forward;
+}
+
+/** Whether a packet is forwarded in a mode. What is in no other, such as a self-test that is for no VIP, is in layer 2's. */
+function isIn(packet: Packet, mode: u32): bool {
+  const own = modeOf(packet);
+  return mode == FORWARD_L2 ? own - FORWARD_GRE > FORWARD_NAT - FORWARD_GRE : own == mode;
 }
 
 /** The port by which an interface is reached: the one the packet came from if it can be. A self-test goes back in any case. */
@@ -37,10 +44,10 @@ function egress(ingress: u32, interface_: u32): u32 {
 
 /**
  * Rewrites the packet for its backend and chooses its port.
- * @param tunnelled constant where it is called, so that each mode gets code of its own
+ * @param mode constant where it is called, so that each mode gets code of its own
  * @returns REASON_NONE, or why it cannot go; the packet is unchanged then
  */
-function forward(packet: Packet, tunnelled: bool): u32 {
+function forward(packet: Packet, mode: u32): u32 {
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
   const nextHop = atomic.load<u64>(changetype<usize>(backend));
   if (nextHop >>> 56 == 0) return REASON_UNRESOLVED;
@@ -48,15 +55,45 @@ function forward(packet: Packet, tunnelled: bool): u32 {
   const port = egress(packet.port, slot);
   if (port == NO_PORT) return REASON_UNRESOLVED;
   const egressInterface = interfaces + slot * INTERFACE_BYTES;
-  if (tunnelled) {
+  if (mode != FORWARD_L2) {
     const vip = changetype<Vip>(packet.vip);
     const mtu = load<u32>(egressInterface, INTERFACE_MTU);
-    const obstacle = inline.always(forwardGre(packet, vip, backend, mtu));
+    const obstacle = inline.always(encapsulate(packet, vip, backend, mtu, mode));
     if (obstacle != REASON_NONE) return obstacle;
   }
   forwardL2(packet.start, nextHop, load<u64>(egressInterface));
   packet.port = <u8>port;
   return REASON_NONE;
+}
+
+/** Rewrites the packets from `first` on that are forwarded in this mode. @returns the record after the last of them */
+function forwardIn(first: usize, end: usize, mode: u32): usize {
+  let at = first;
+  for (; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
+    if (packet.reason >= REASON_ECHO || !inline.always(isIn(packet, mode))) break;
+    const obstacle = inline.always(forward(packet, mode));
+    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
+  }
+  return at;
+}
+
+// Each mode has a loop of its own, so that none pays for the registers of another.
+
+function forwardAllL2(first: usize, end: usize): usize {
+  return inline.always(forwardIn(first, end, FORWARD_L2));
+}
+
+function forwardAllGre(first: usize, end: usize): usize {
+  return inline.always(forwardIn(first, end, FORWARD_GRE));
+}
+
+function forwardAllIpip(first: usize, end: usize): usize {
+  return inline.always(forwardIn(first, end, FORWARD_IPIP));
+}
+
+function forwardAllGue(first: usize, end: usize): usize {
+  return inline.always(forwardIn(first, end, FORWARD_GUE));
 }
 
 /** As forward(), for VIPs that translate addresses, in both directions. */
@@ -79,46 +116,26 @@ function translate(packet: Packet): u32 {
 }
 
 /** Exported by the module, so that the compiler keeps it apart from the loops of other modes. */
-export function forwardTranslated(first: usize, end: usize): usize {
+export function forwardAllNat(first: usize, end: usize): usize {
   let at = first;
   for (; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
-    if (packet.reason >= REASON_ECHO || modeOf(packet) != FORWARD_NAT) break;
+    if (packet.reason >= REASON_ECHO || !isIn(packet, FORWARD_NAT)) break;
     const obstacle = inline.always(translate(packet));
     if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
   }
   return at;
 }
 
-function forwardPlain(first: usize, end: usize): usize {
-  let at = first;
-  for (; at < end; at += PACKET_BYTES) {
-    const packet = changetype<Packet>(at);
-    if (packet.reason >= REASON_ECHO || modeOf(packet) > FORWARD_L2) break;
-    const obstacle = inline.always(forward(packet, false));
-    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
-  }
-  return at;
-}
-
-function forwardTunnelled(first: usize, end: usize): usize {
-  let at = first;
-  for (; at < end; at += PACKET_BYTES) {
-    const packet = changetype<Packet>(at);
-    if (packet.reason >= REASON_ECHO || modeOf(packet) != FORWARD_GRE) break;
-    const obstacle = inline.always(forward(packet, true));
-    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
-  }
-  return at;
-}
-
 /**
- * Rewrites the packets from `first` on that are forwarded in the same mode; what cannot go gets another reason. Each
- * mode has a loop of its own, so that none pays for the registers of another.
+ * Rewrites the packets from `first` on that are forwarded in the same mode; what cannot go gets another reason.
  * @returns the record after the last of them
  */
 export function forwardRun(first: usize, end: usize): usize {
   const mode = modeOf(changetype<Packet>(first));
-  if (mode <= FORWARD_L2) return forwardPlain(first, end);
-  return mode == FORWARD_NAT ? forwardTranslated(first, end) : forwardTunnelled(first, end);
+  if (mode == FORWARD_GRE) return forwardAllGre(first, end);
+  if (mode == FORWARD_IPIP) return forwardAllIpip(first, end);
+  if (mode == FORWARD_GUE) return forwardAllGue(first, end);
+  if (mode == FORWARD_NAT) return forwardAllNat(first, end);
+  return forwardAllL2(first, end);
 }

@@ -17,8 +17,11 @@ export const DESTINATION: usize = 16;
 
 export const IPV4_BYTES: u32 = 20;
 export const PROTOCOL_ICMP: u32 = 1;
+/** IPv4, and IPv6, inside IP. */
+export const PROTOCOL_IPV4: u32 = 4;
 export const PROTOCOL_TCP: u32 = 6;
 export const PROTOCOL_UDP: u32 = 17;
+export const PROTOCOL_IPV6: u32 = 41;
 export const PROTOCOL_GRE: u32 = 47;
 /** Don't-fragment bit, raw. */
 const DONT_FRAGMENT: u32 = 0x0040;

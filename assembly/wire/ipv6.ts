@@ -89,3 +89,8 @@ export function write(
   v128.store(ip, v128.load(source), SOURCE);
   v128.store(ip, v128.load(destination), DESTINATION);
 }
+
+/** Replaces the last four bytes of the source address; raw. */
+export function setSourceEnd(ip: usize, end: u32): void {
+  store<u32>(ip, end, SOURCE + 12);
+}

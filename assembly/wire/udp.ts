@@ -25,3 +25,13 @@ export function checksum(udp: usize): u32 {
 export function setChecksum(udp: usize, checksum: u32): void {
   store<u16>(udp, <u16>(checksum == 0 ? 0xffff : checksum), CHECKSUM);
 }
+
+/**
+ * Writes a header without a checksum: over IPv4 that is allowed to all (RFC 768), over IPv6 to tunnels (RFC 6935, RFC 6936).
+ * @param source port, a number
+ * @param destination port, raw
+ */
+export function write(udp: usize, source: u32, destination: u32, length: u32): void {
+  const ports = <u32>bswap<u16>(<u16>source) | (destination << 16);
+  store<u64>(udp, <u64>ports | ((<u64>bswap<u16>(<u16>length)) << 32));
+}

@@ -19,7 +19,7 @@ import { Generator, type Look } from "../../src/io/generator.ts";
 import { Shuffle } from "../../src/io/shuffle.ts";
 import { macBytes } from "../../src/mac.ts";
 import { adviseHugePages } from "./memory.ts";
-import { configOf, packetBytes, type Scenario, serviceOf } from "./scenario.ts";
+import { configOf, packetBytes, type Scenario, servicesOf } from "./scenario.ts";
 
 /** Packets of a round: what the RX ring holds. */
 export const ROUND = PACKET_RING_ENTRIES;
@@ -50,7 +50,7 @@ export class Bed {
       if (backend) directory.setNextHop(backend.id, { mac: macBytes(backend.config.mac!), interface: 0 });
     }
     this.#generator = new Generator(this.engine, {
-      services: [serviceOf(scenario)],
+      services: servicesOf(scenario),
       flows: scenario.flows,
       packetBytes: packetBytes(scenario),
     });

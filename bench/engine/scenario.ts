@@ -1,5 +1,5 @@
 // What the engine is measured with: the cross product of address family, forwarding mode and what the connection
-// table finds.
+// table finds; and for each family, what many VIPs cost, and one of many addresses and ports.
 
 import { parseConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
@@ -20,6 +20,12 @@ const TABLE_SIZE = 65537;
 
 const VIPS = { ipv4: "10.99.0.1", ipv6: "fd99::1" } as const;
 const PORT = 80;
+/** Of `vips-4096`: backends are in pools of so many, and each pool has so many VIPs. */
+const MANY = { vips: 4096, backends: 16_384, pools: 64, tableSize: 2503 } as const;
+/** Of `prefix`: the VIP, and how many of its addresses and ports flows go to. */
+const WILDCARD = { ipv4: "10.99.0.0/24", ipv6: "fd99::/64", ports: "8000-8099", destinations: 256 } as const;
+const FIRST_PORT = 8000;
+const WILDCARD_PORTS = 100;
 /** Bytes of a packet without FCS; over IPv6 the smallest TCP packet is larger. */
 const PACKET_BYTES = 64;
 
@@ -31,6 +37,8 @@ export interface Scenario {
   opens: boolean;
   /** Flows that the table is configured for; where every packet is a hit, all of them are in it. */
   flows: number;
+  /** One; one that all packets go to among many; many that packets go to; one of a prefix and a range of ports. */
+  vips: "one" | "one-of-many" | "many" | "prefix";
 }
 
 export function scenarios(quick: boolean): Scenario[] {
@@ -39,37 +47,71 @@ export function scenarios(quick: boolean): Scenario[] {
     for (const mode of ["l2", "gre"] as const) {
       for (const [what, all] of Object.entries(HITS)) {
         const flows = quick ? Math.min(all, QUICK_FLOWS) : all;
-        list.push({ name: `${family}-${mode}-${what}`, family, mode, opens: false, flows });
+        list.push({ name: `${family}-${mode}-${what}`, family, mode, opens: false, flows, vips: "one" });
       }
       const flows = quick ? QUICK_FLOWS : NEW_FLOWS;
-      list.push({ name: `${family}-${mode}-new`, family, mode, opens: true, flows });
+      list.push({ name: `${family}-${mode}-new`, family, mode, opens: true, flows, vips: "one" });
     }
+    const common = { family, mode: "l2", opens: false, flows: HITS["hit-128k"] } as const;
+    list.push({ ...common, name: `${family}-l2-hit-128k-vips-${MANY.vips}`, vips: "one-of-many" });
+    list.push({ ...common, name: `${family}-l2-hit-128k-vips-${MANY.vips}-spread`, vips: "many" });
+    list.push({ ...common, name: `${family}-l2-hit-128k-prefix`, vips: "prefix" });
   }
   return list;
 }
 
-export function serviceOf({ family }: Scenario): Service {
-  return { address: VIPS[family], protocol: "tcp", port: PORT };
+/** Where flows go: flow f to service f modulo their number. */
+export function servicesOf({ family, vips }: Scenario): Service[] {
+  const at = (address: string, port: number): Service => ({ address, protocol: "tcp", port });
+  const addressOf = (i: number) =>
+    family === "ipv4" ? `10.99.${i >> 8}.${i & 255}` : `fd99::${(i + 1).toString(16)}`;
+  if (vips === "many") return Array.from({ length: MANY.vips }, (_, i) => at(addressOf(i), PORT));
+  if (vips !== "prefix") return [at(VIPS[family], PORT)];
+  return Array.from({ length: WILDCARD.destinations }, (_, i) =>
+    at(addressOf(i), FIRST_PORT + (i % WILDCARD_PORTS)),
+  );
 }
 
 export function packetBytes(scenario: Scenario): number {
-  return Math.max(PACKET_BYTES, smallestPacket(serviceOf(scenario)));
+  return Math.max(PACKET_BYTES, smallestPacket(servicesOf(scenario)[0]!));
 }
 
-/** One VIP in front of a pool of 100, which holds every backend on the segment. */
+/** One VIP in front of a pool of 100, or many in front of many pools. All backends are on the segment. */
 export function configOf(scenario: Scenario): Config {
-  const { family, mode, flows } = scenario;
-  const backends = Array.from({ length: BACKENDS }, (_, i) => ({
-    name: `b${i}`,
-    address: family === "ipv4" ? `10.0.1.${i + 1}` : `fd00:1::${(i + 1).toString(16)}`,
-    mac: `02:00:00:00:01:${(i + 1).toString(16).padStart(2, "0")}`,
-  }));
-  const { address, port } = serviceOf(scenario);
+  const { mode, flows, vips } = scenario;
+  const many = vips === "many" || vips === "one-of-many";
+  const pools = many ? MANY.pools : 1;
+  const backends = many ? MANY.backends / pools : BACKENDS;
+  const addresses =
+    vips === "prefix"
+      ? [{ address: WILDCARD[scenario.family], port: WILDCARD.ports }]
+      : servicesOf(many ? { ...scenario, vips: "many" } : scenario).map(({ address, port }) => ({
+          address,
+          port,
+        }));
   const document = {
     machine: { address: "10.0.0.11", address6: "fd00::11" },
     conntrack: { flows },
-    pools: { web: { tableSize: TABLE_SIZE, backends } },
-    vips: [{ name: "web", address, port, pool: "web", forward: mode }],
+    pools: Object.fromEntries(
+      Array.from({ length: pools }, (_, pool) => [
+        `pool${pool}`,
+        {
+          tableSize: many ? MANY.tableSize : TABLE_SIZE,
+          backends: Array.from({ length: backends }, (_, i) => backendOf(scenario, pool * backends + i)),
+        },
+      ]),
+    ),
+    vips: addresses.map((each, i) => ({ name: `vip${i}`, ...each, pool: `pool${i % pools}`, forward: mode })),
   };
   return parseConfig(JSON.stringify(document), "bench").config;
+}
+
+function backendOf({ family }: Scenario, i: number) {
+  const bytes = [(i + 1) >> 8, (i + 1) & 255];
+  const [high, low] = bytes.map((byte) => byte.toString(16).padStart(2, "0"));
+  return {
+    name: `b${i}`,
+    address: family === "ipv4" ? `10.1.${bytes.join(".")}` : `fd00:1::${high}${low}`,
+    mac: `02:00:00:00:${high}:${low}`,
+  };
 }

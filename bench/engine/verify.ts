@@ -5,7 +5,7 @@ import type { Config } from "../../src/config/schema.ts";
 import { GuidewayError } from "../../src/errors.ts";
 import { FlowTemplate } from "../../src/io/flow-template.ts";
 import { macBytes, macText } from "../../src/mac.ts";
-import { packetBytes, type Scenario, serviceOf } from "./scenario.ts";
+import { packetBytes, type Scenario, servicesOf } from "./scenario.ts";
 
 const LINK_BYTES = 14;
 const TYPE = 12;
@@ -15,7 +15,8 @@ const PROTOCOL_GRE = 47;
 export class Verifier {
   readonly #scenario: Scenario;
   readonly #config: Config;
-  readonly #template: FlowTemplate;
+  /** Of each service that flows go to. */
+  readonly #templates: readonly FlowTemplate[];
   readonly #mac: Uint8Array;
   /** Addresses of the backends by their MAC address. */
   readonly #backends: ReadonlyMap<string, Uint8Array>;
@@ -26,9 +27,11 @@ export class Verifier {
     this.#scenario = scenario;
     this.#config = config;
     this.#mac = macBytes(config.machine.mac);
-    const { backends } = Object.values(config.pools)[0]!;
+    const backends = Object.values(config.pools).flatMap((pool) => pool.backends);
     this.#backends = new Map(backends.map(({ mac, address }) => [mac!, addressBytes(address)]));
-    this.#template = new FlowTemplate(serviceOf(scenario), this.#mac, packetBytes(scenario));
+    this.#templates = servicesOf(scenario).map(
+      (service) => new FlowTemplate(service, this.#mac, packetBytes(scenario)),
+    );
   }
 
   /** @throws GuidewayError BENCH when the packet is wrong */
@@ -38,7 +41,8 @@ export class Verifier {
     if (!backend) throw this.#wrong(packet, "its destination MAC address is no backend's");
     const outer = this.#scenario.mode === "gre" ? this.#tunnel(backend) : undefined;
     const inside = packet.subarray(LINK_BYTES + (outer?.header.length ?? 0));
-    const flow = this.#template.flowOf(Buffer.concat([this.#template.bytes.subarray(0, LINK_BYTES), inside]));
+    const [first] = this.#templates;
+    const flow = first!.flowOf(Buffer.concat([first!.bytes.subarray(0, LINK_BYTES), inside]));
     const received = this.#received(flow);
     const expected = Buffer.concat([
       macBytes(mac),
@@ -55,16 +59,17 @@ export class Verifier {
 
   /** The packet of a flow as it came in. */
   #received(flow: number): Uint8Array {
-    const { bytes } = this.#template;
+    const template = this.#templates[flow % this.#templates.length]!;
+    const { bytes } = template;
     const words = new Uint32Array(Math.ceil(bytes.length / 4));
-    this.#template.write(words, new Uint16Array(words.buffer), 0, flow, this.#scenario.opens);
+    template.write(words, new Uint16Array(words.buffer), 0, flow, this.#scenario.opens);
     return new Uint8Array(words.buffer, 0, bytes.length);
   }
 
   /** What a tunnel puts in front of the packet, from the EtherType on. */
   #tunnel(backend: Uint8Array): { type: Uint8Array; header: Uint8Array } {
     const { address, address6 } = this.#config.machine;
-    const { bytes } = this.#template;
+    const { bytes } = this.#templates[0]!;
     const payload = GRE_BYTES + bytes.length - LINK_BYTES;
     const v4 = backend.length === 4;
     const ip = new Uint8Array(v4 ? 20 : 40);

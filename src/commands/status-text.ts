@@ -13,8 +13,9 @@ export function renderStatus(status: Overview): string {
     poolTable(status),
     interfaceTable(status),
     workerTable(status),
+    vipReasonTable(status),
     reasonTable(status),
-  ];
+  ].filter((table) => table !== "");
   return [headText(status), ...tables].join("\n\n");
 }
 
@@ -175,6 +176,14 @@ function workerTable({ workers }: Overview): string {
     ],
     [1, 2, 3, 4, 5],
   );
+}
+
+/** What became of each VIP's packets, but for hits: what is wrong with one of them shows here. */
+function vipReasonTable({ vips }: Overview): string {
+  const rows = vips.flatMap(({ name, reasons }) =>
+    Object.entries(reasons).map(([reason, count]) => [name, reason, number(count)]),
+  );
+  return rows.length === 0 ? "" : columns([["VIP", "REASON", "PACKETS"], ...rows], [2]);
 }
 
 function reasonTable({ reasons }: Overview): string {

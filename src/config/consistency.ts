@@ -5,11 +5,13 @@ import { addressFamily } from "./address.ts";
 import { checkAdmin } from "./admin.ts";
 import { checkAnnounce } from "./announce.ts";
 import { checkServices } from "./overlap.ts";
+import { checkPolicies } from "./policies.ts";
 import { isPrime, nextPrime } from "./prime.ts";
 import { checkPort, probedVip, protocolOf, servicePort } from "./probing.ts";
 import { checkNat } from "./returns.ts";
 import type { Config } from "./schema.ts";
 import { expectation } from "./suggest.ts";
+import { isTunnel, sourcePrefixOf } from "./tunnel.ts";
 
 /** A configuration in which any part may be unknown, because it has an error of its own. */
 type Draft<T> = T extends (infer E)[]
@@ -41,6 +43,7 @@ export function checkConsistency(config: DraftConfig, context: z.core.$Refinemen
   checkAnnounce(config, report);
   checkHealth(config, report);
   checkForwarder(config, report);
+  checkPolicies(config, report);
 }
 
 /** Reports each repetition of a value, with the place of its first use. */
@@ -157,22 +160,31 @@ function checkVips({ vips = [], pools = {} }: DraftConfig, report: Report): void
   }
 }
 
-/** A tunnel needs an outer source address of the backend's family. */
+/** A tunnel needs an outer source address of the backend's family; a source prefix is one of each family at most. */
 function checkTunnels({ machine, vips = [], pools = {} }: DraftConfig, report: Report): void {
-  // A machine section that is itself broken says nothing about its addresses.
-  if (machine === undefined) return;
   for (const [index, vip] of vips.entries()) {
-    if (vip?.forward !== "gre" || vip.pool === undefined || !Object.hasOwn(pools, vip.pool)) continue;
+    const prefixes = vip?.tunnel?.sourcePrefix ?? [];
+    unique(
+      prefixes.map((prefix) => prefix && addressFamily(prefix)),
+      (at, first) =>
+        report(
+          ["vips", index, "tunnel", "sourcePrefix", ...(prefixes.length > 1 ? [at] : [])],
+          `${prefixes[at]} is of the same family as ${prefixes[first]}, expected at most one prefix of each family`,
+        ),
+    );
+    // A machine section that is itself broken says nothing about its addresses.
+    if (machine === undefined) continue;
+    if (!isTunnel(vip?.forward) || vip?.pool === undefined || !Object.hasOwn(pools, vip.pool)) continue;
     const missing = new Set<4 | 6>();
     for (const backend of pools[vip.pool]?.backends ?? []) {
       if (backend?.address === undefined) continue;
       const family = addressFamily(backend.address);
       const key = family === 4 ? "address" : "address6";
-      if (key in machine || missing.has(family)) continue;
+      if (key in machine || missing.has(family) || sourcePrefixOf(prefixes, family)) continue;
       missing.add(family);
       report(
         ["vips", index, "forward"],
-        `gre to ${backend.address} has no outer source address, expected machine.${key} to be set`,
+        `${vip.forward} to ${backend.address} has no outer source address, expected machine.${key} to be set, or tunnel.sourcePrefix`,
       );
     }
   }

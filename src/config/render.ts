@@ -11,6 +11,7 @@ export function renderSummary(summary: Summary): string {
     `${summary.file} is valid${count === 0 ? "" : `, with ${counted(count, "warning")}`}`,
     renderMachine(summary),
     renderVips(summary.vips),
+    renderGuards(summary.vips),
     ...summary.pools.map(renderPool),
   ];
   if (count > 0) sections.push(summary.warnings.map((issue) => `warning: ${formatIssue(issue)}`).join("\n"));
@@ -96,10 +97,34 @@ function renderVips(vips: VipSummary[]): string {
       .map(({ protocol, ports }) => `${protocol} ${ports.map((one) => portsText(one.port)).join(",")}`)
       .join(" "),
     vip.pool,
-    vip.ttl === undefined ? vip.forward : `${vip.forward}, TTL ${vip.ttl}`,
+    forwardText(vip),
     vip.echo ? "answered" : "dropped",
   ]);
   return columns([["VIP", "ADDRESS", "SERVICES", "POOL", "FORWARD", "PING"], ...rows]);
+}
+
+/** What VIPs ask of packets before the connection table does. */
+function renderGuards(vips: VipSummary[]): string {
+  const rows = vips.flatMap(({ name, guard, quic }) => {
+    const { allow, deny = [], packetsPerSecond } = guard ?? {};
+    const { limit = 0, prefix, prefix6 } = packetsPerSecond ?? {};
+    return [
+      ...(allow ? [[name, "allow", allow.join(", ")]] : []),
+      ...(deny.length > 0 ? [[name, "deny", deny.join(", ")]] : []),
+      ...(limit > 0 ? [[name, "rate", `${limit} packets/s per source /${prefix}, IPv6 /${prefix6}`]] : []),
+      ...(quic.routeBy === "none" ? [] : [[name, "QUIC", `routed by ${quic.routeBy}`]]),
+    ];
+  });
+  return rows.length === 0 ? "" : columns([["VIP", "GUARD", ""], ...rows]);
+}
+
+/** The mode, and what a tunnel was told. */
+function forwardText({ forward, ttl, guePort, sourcePrefix }: VipSummary): string {
+  return [
+    guePort === undefined ? forward : `${forward} to port ${guePort}`,
+    ...(ttl === undefined ? [] : [`TTL ${ttl}`]),
+    ...(sourcePrefix === undefined ? [] : [`from ${sourcePrefix.join(" and ")}`]),
+  ].join(", ");
 }
 
 function renderPool({ name, algorithm, tableSize, health, vips, backends }: PoolSummary): string {

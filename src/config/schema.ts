@@ -4,6 +4,8 @@ import type { z } from "zod";
 import {
   BATCH,
   FORWARD_GRE,
+  FORWARD_GUE,
+  FORWARD_IPIP,
   FORWARD_L2,
   FORWARD_NAT,
   MAX_INTERFACES,
@@ -15,7 +17,9 @@ import { announce } from "./announce.ts";
 import { change } from "./change.ts";
 import { checkConsistency } from "./consistency.ts";
 import { forwarder } from "./forwarder.ts";
+import { guard, quic, quicServerId } from "./guard.ts";
 import { health } from "./health.ts";
+import { TUNNEL_MODES, tunnel } from "./tunnel.ts";
 import {
   boolean,
   choice,
@@ -74,6 +78,9 @@ const workers = section({
   batch: integer(1, BATCH).prefault(BATCH).describe("Most packets that a worker takes at once."),
 });
 
+/** More than any machine sees; the product with milliseconds stays in 64 bits. */
+const MAX_NEW_FLOWS = 100_000_000;
+
 const timeouts = section({
   new: timeout().prefault("60s").describe("A TCP flow that has only been opened."),
   established: timeout().prefault("15m").describe("A TCP flow that was acknowledged."),
@@ -88,6 +95,13 @@ const conntrack = section({
       "Flows that the connection table has room for. Its size is a power of two, so there may be room for more.",
     ),
   timeouts: timeouts.prefault({}).describe("How long a flow is remembered after its last packet, by state."),
+  newFlowsPerSecond: integer(0, MAX_NEW_FLOWS)
+    .prefault(0)
+    .describe(
+      "New flows a second that the connection table takes, a 256th of them in each 256th of the flow space. The packets of " +
+        "those above it go to the backend of their slot nevertheless, every packet anew (`table`), so a flood cannot evict " +
+        "what is there. 0 is no limit.",
+    ),
 });
 
 const hash = section({
@@ -118,6 +132,7 @@ const backend = section({
   mac: unicastMac()
     .optional()
     .describe("MAC address of the backend, where neighbour resolution is not wanted."),
+  quicServerId: quicServerId().optional(),
   healthPort: portNumber()
     .optional()
     .describe("Port of this backend that health checks go to, instead of `health.port` of its pool."),
@@ -163,20 +178,21 @@ const vip = section({
       "packet before a range, and a range before every port.",
   ),
   pool: name().describe("The pool that its flows go to."),
-  forward: choice("l2", "gre", "nat")
+  forward: choice("l2", ...TUNNEL_MODES, "nat")
     .prefault("l2")
     .describe(
-      "`l2` rewrites the MAC addresses: the backend is on the same segment. `gre` wraps the packet in GRE " +
-        "(RFC 2784): the backend may be anywhere. Either way the backend holds the virtual address on a loopback and " +
-        "answers the client directly. `nat` replaces the virtual address and port by the backend's: the backend needs to know " +
-        "nothing, but its answers must come back through this machine (docs/nat.md).",
+      "`l2` rewrites the MAC addresses: the backend is on the same segment. The tunnels lead to backends anywhere: " +
+        "`gre` (RFC 2784), `ipip` (IP in IP, of either family in either), `gue` (in UDP: GUE variant 1, which is foo-over-UDP of " +
+        "IP). In each of these the backend holds the virtual address on a loopback and answers the client directly. `nat` replaces " +
+        "the virtual address and port by the backend's: the backend needs to know nothing, but its answers must come back " +
+        "through this machine (docs/nat.md).",
     ),
-  tunnel: section({
-    ttl: integer(1, 255).prefault(64).describe("TTL or hop limit of the outer header."),
-  })
-    .prefault({})
-    .describe("What `gre` needs to know."),
+  tunnel: tunnel.prefault({}).describe("What the tunnels need to know."),
   echo: boolean().prefault(true).describe("Whether the balancer answers pings to the virtual address."),
+  guard: guard
+    .optional()
+    .describe("Which sources may send to it, and how much. Without it all may send anything."),
+  quic: quic.prefault({}).describe("How QUIC packets find their backend."),
 });
 
 /** What a configuration file may say. Parse YAML with load.ts, which adds positions to the errors. */
@@ -218,5 +234,7 @@ export type VipConfig = Config["vips"][number];
 export const FORWARD_MODES: Readonly<Record<VipConfig["forward"], number>> = {
   l2: FORWARD_L2,
   gre: FORWARD_GRE,
+  ipip: FORWARD_IPIP,
+  gue: FORWARD_GUE,
   nat: FORWARD_NAT,
 };

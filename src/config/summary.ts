@@ -4,6 +4,7 @@ import { type InterfaceFacts, largestMtu } from "./interfaces.ts";
 import type { Ports } from "./ports.ts";
 import type { Config, PoolConfig, VipConfig } from "./schema.ts";
 import { expandServices, PROTOCOL_TCP, PROTOCOL_UDP } from "./services.ts";
+import { isTunnel } from "./tunnel.ts";
 
 export interface VipSummary {
   name: string;
@@ -11,9 +12,14 @@ export interface VipSummary {
   address: string;
   pool: string;
   forward: VipConfig["forward"];
-  /** Outer TTL or hop limit; only of tunnels. */
+  /** Outer TTL or hop limit; only of tunnels, as what follows. */
   ttl?: number;
+  guePort?: number;
+  /** Where outer source addresses are from, instead of the machine's. */
+  sourcePrefix?: string[];
   echo: boolean;
+  guard?: VipConfig["guard"];
+  quic: VipConfig["quic"];
   /** Numbers as in docs/datapath.md §1. `echo` is the service of the address itself, port 0. */
   services: { number: number; protocol: "tcp" | "udp" | "echo"; port: Ports }[];
 }
@@ -109,19 +115,29 @@ export function summarizeErrors(file: string, errors: readonly ConfigIssue[]): S
 
 function summarizeVips(config: Config): VipSummary[] {
   const services = Map.groupBy(expandServices(config), (service) => service.vipIndex);
-  return config.vips.map(({ name, address, pool, forward, tunnel, echo }, index) => ({
+  return config.vips.map(({ name, address, pool, forward, tunnel, echo, guard, quic }, index) => ({
     name,
     address,
     pool,
     forward,
-    ...(forward === "l2" || forward === "nat" ? {} : { ttl: tunnel.ttl }),
+    ...summarizeTunnel(forward, tunnel),
     echo,
+    ...(guard && { guard }),
+    quic,
     services: (services.get(index) ?? []).map(({ number, protocol, port }) => ({
       number,
       protocol: protocol === PROTOCOL_TCP ? "tcp" : protocol === PROTOCOL_UDP ? "udp" : "echo",
       port,
     })),
   }));
+}
+
+function summarizeTunnel(
+  forward: VipConfig["forward"],
+  { ttl, guePort, sourcePrefix }: VipConfig["tunnel"],
+): Partial<VipSummary> {
+  if (!isTunnel(forward)) return {};
+  return { ttl, ...(forward === "gue" && { guePort }), ...(sourcePrefix && { sourcePrefix }) };
 }
 
 function summarizePools(config: Config): PoolSummary[] {

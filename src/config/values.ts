@@ -213,6 +213,19 @@ export function prefix() {
   });
 }
 
+/** Bytes in hexadecimal digits, in lower case. */
+export function hexBytes(min: number, max: number) {
+  const expected = `${min} to ${max} bytes in hexadecimal digits, such as "0a01"`;
+  return scalar(expected, (value) => {
+    if (typeof value === "number" || typeof value === "bigint")
+      return refuse("is a number (put it in quotes)");
+    if (typeof value !== "string" || !/^([0-9a-f]{2})+$/i.test(value)) return refuse("is not such bytes");
+    const bytes = value.length / 2;
+    if (bytes < min || bytes > max) return refuse(`has ${bytes} bytes`);
+    return value.toLowerCase();
+  });
+}
+
 /** A unicast MAC address, in canonical text: lower case, colons. */
 export function unicastMac() {
   return scalar("a unicast MAC address such as 02:00:00:00:00:21", (value) => {

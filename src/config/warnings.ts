@@ -1,5 +1,6 @@
 import { adminWarnings } from "./admin.ts";
 import { isLocal } from "./announce.ts";
+import { policyWarnings } from "./policies.ts";
 import { nextPrime } from "./prime.ts";
 import type { Config } from "./schema.ts";
 
@@ -45,7 +46,7 @@ export function findWarnings(config: Config): Warning[] {
           `Use at least ${SLOTS_PER_BACKEND} for each, such as ${nextPrime(SLOTS_PER_BACKEND * taking)}`,
       });
   }
-  warnings.push(...adminWarnings(config.admin));
+  warnings.push(...policyWarnings(config), ...adminWarnings(config.admin));
   const gobgp = config.announce?.gobgp;
   if (gobgp !== undefined && !isLocal(gobgp))
     warnings.push({

@@ -37,6 +37,8 @@ export interface VipStatus extends Traffic {
   ports: Ports[];
   forward: string;
   pool: string;
+  /** Packets to it by what became of them, other than hits (docs/verdicts.md). */
+  reasons: Record<string, number>;
 }
 
 export interface InterfaceStatus {
@@ -107,6 +109,7 @@ export function statusOf(machine: Observed): MachineStatus {
       forward,
       pool,
       ...statistics.vip(directory.vipNumbers[index]!),
+      reasons: statistics.vipReasons(directory.vipNumbers[index]!),
     })),
     pools: directory.poolNames.map((name) => poolStatus(machine, name, statistics)),
     frames: { total, places },

@@ -13,6 +13,8 @@ export interface ArenaInputs {
   seed: bigint;
   /** Milliseconds. */
   timeouts: { new: number; established: number; closing: number; udp: number };
+  /** Flows a second that the connection table takes; 0 for any number. */
+  newFlowsPerSecond?: number;
   /** Outer source addresses of tunnels, in network order. */
   sourceV4?: Uint8Array;
   sourceV6?: Uint8Array;
@@ -74,6 +76,10 @@ export class Arena {
       [L.HEADER_FRAME_BYTES, plan.frameBytes],
       [L.HEADER_BATCH, plan.batch],
       [L.HEADER_PROBES, regions.probes.offset],
+      [L.HEADER_NEW_FLOWS, inputs.newFlowsPerSecond ?? 0],
+      [L.HEADER_RATES, regions.rates.offset],
+      [L.HEADER_SHARD_RECORDS, regions.shards.offset],
+      [L.HEADER_VIP_REASONS, plan.vipReasons],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_NEW, inputs.timeouts.new],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_ESTABLISHED, inputs.timeouts.established],
       [L.HEADER_TIMEOUTS + 4 * L.FLOW_CLOSING, inputs.timeouts.closing],

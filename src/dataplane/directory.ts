@@ -34,6 +34,7 @@ import type { Statistics } from "./statistics.ts";
 import { type Slot, slotName, slotsOf } from "./steering.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
+import { machineSources } from "./tunnel-record.ts";
 
 export type { Applied, BackendChange, DirectoryBackend } from "./in-force.ts";
 
@@ -63,7 +64,7 @@ export class Directory {
   #own: readonly Slot[] = [];
   readonly #pools: Numbers;
   readonly #ids: Numbers;
-  readonly #vips = new Numbers("VIPs", 0, L.MAX_VIPS);
+  readonly #vips: Numbers;
   readonly #services = new Numbers("services", 1, L.MAX_SERVICES + 1);
 
   constructor(arena: Arena, publication: Publication, exports: DataplaneExports, statistics: Statistics) {
@@ -75,6 +76,7 @@ export class Directory {
     this.#tables = new Tables(arena, publication, this.published);
     this.records = new BackendRecords(arena);
     this.#pools = new Numbers("pools", 0, arena.plan.poolCapacity);
+    this.#vips = new Numbers("VIPs", 0, arena.plan.vipCapacity);
     this.#ids = new Numbers("backends", 1, arena.plan.backendCapacity);
   }
 
@@ -164,10 +166,12 @@ export class Directory {
       if (isNew) taken.push(() => numbers.drop(key));
       return number;
     };
-    const members = Object.entries(pools).map(([pool, { backends }]) => {
+    const members = new Map<string, DirectoryBackend[]>();
+    for (const [pool, { backends }] of Object.entries(pools)) {
       take(this.#pools, pool);
-      return [pool, backends.map((each) => this.#known(pool, each))] as const;
-    });
+      const known = backends.map((each) => this.#known(pool, each));
+      members.set(pool, known);
+    }
     const vipNumbers = vips.map(({ name }) => {
       const isNew = this.#vips.get(name) === undefined;
       const number = take(this.#vips, name);
@@ -179,9 +183,13 @@ export class Directory {
       number: take(this.#services, numberName(service)),
     }));
     const slots = slotsOf({ vips, pools }, services, (...of) => this.#known(...of).id, this.#own);
-    const parts = { services, slots, vips, vipNumbers, poolRecord: (name: string) => this.poolRecord(name) };
-    const servicesBytes = servicesBlock(parts, this.#exports.slotHash);
-    return { pools, members: new Map(members), vips, vipNumbers, services, slots, servicesBytes };
+    const poolRecord = (name: string) => this.poolRecord(name);
+    const numbered = { services, slots, vips, vipNumbers, members, poolRecord };
+    const servicesBytes = servicesBlock(
+      { ...numbered, sources: machineSources(this.#arena) },
+      this.#exports.slotHash,
+    );
+    return { pools, members, vips, vipNumbers, services, slots, servicesBytes };
   }
 
   /** Where the services block lies in the heap, unless it is the published one. */

@@ -17,6 +17,7 @@ import { type QueueRings, Wiring } from "./wiring.ts";
 
 export class Engine {
   readonly config: Config;
+  readonly secret: readonly bigint[];
   readonly arena: Arena;
   readonly heap: TableHeap;
   readonly publication: Publication;
@@ -32,11 +33,13 @@ export class Engine {
   /** @param secret four 64-bit words keying the connection table */
   constructor(config: Config, shape: Shape, secret: readonly bigint[]) {
     this.config = config;
+    this.secret = secret;
     const { address, address6 } = config.machine;
     this.arena = new Arena(planArena(config, shape), {
       secret,
       seed: config.hash.seed,
       timeouts: config.conntrack.timeouts,
+      newFlowsPerSecond: config.conntrack.newFlowsPerSecond,
       ...(address && { sourceV4: addressBytes(address) }),
       ...(address6 && { sourceV6: addressBytes(address6) }),
     });

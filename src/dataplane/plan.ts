@@ -32,6 +32,7 @@ export const SELF_TEST_RING_ENTRIES = 256;
 /** Ids and heap that a running configuration may grow into. */
 const MIN_BACKEND_CAPACITY = 1024;
 const MIN_POOL_CAPACITY = 64;
+const MIN_VIP_CAPACITY = 64;
 const HEAP_RESERVE = 1 << 20;
 /** Room for the ways to clients, where answers pass through: of as many as are published (routes.ts). */
 const ROUTES_RESERVE = 5 << 17;
@@ -54,6 +55,8 @@ export type RegionName =
   | "journals"
   | "rings"
   | "tables"
+  | "shards"
+  | "rates"
   | "conntrack"
   | "frames";
 
@@ -72,9 +75,12 @@ export interface ArenaPlan {
   shardLines: number;
   backendCapacity: number;
   poolCapacity: number;
+  vipCapacity: number;
   batch: number;
   freeListBytes: number;
   countersBytes: number;
+  /** Offset of the VIPs' reasons in each worker's counters. */
+  vipReasons: number;
   /** Descriptors of FILL and COMPLETION: all frames fit. */
   frameRingEntries: number;
   packetRingEntries: number;
@@ -130,6 +136,20 @@ function mostWildcardBytes(wildcards: number): number {
   return L.PREFIX_MAP_SLOTS + 4 * L.PREFIX_BYTES + L.LINE + wildcards * each;
 }
 
+/** Bytes that a prefix map takes at most. */
+function mostMapBytes(prefixes: number): number {
+  return L.PREFIX_MAP_SLOTS + 4 * (prefixes + 1) * L.PREFIX_BYTES;
+}
+
+/** Bytes that the maps of guards and server ids take at most. */
+function policyBytes({ vips, pools }: Config): number {
+  return vips.reduce((sum, { guard, quic, pool }) => {
+    const guarded = guard ? mostMapBytes((guard.allow?.length ?? 0) + guard.deny.length + 1) : 0;
+    const routed = quic.routeBy === "none" ? 0 : mostMapBytes(pools[pool]!.backends.length);
+    return sum + guarded + routed;
+  }, 0);
+}
+
 /** Everything that is published, twice: the new stands beside the old while it is swapped. */
 function heapBytes(config: Config): number {
   const services = expandServices(config);
@@ -138,6 +158,7 @@ function heapBytes(config: Config): number {
   let once = servicesBytes(slots, config.vips.length);
   once += mostWildcardBytes(services.filter(isWildcard).length);
   if (returns > 0) once += ROUTES_RESERVE;
+  once += policyBytes(config);
   for (const pool of Object.values(config.pools)) once += tableBytes(pool.tableSize);
   return alignUp(2 * once + HEAP_RESERVE, L.PAGE);
 }
@@ -163,6 +184,8 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
     L.MAX_POOLS,
     powerOfTwo(Math.max(MIN_POOL_CAPACITY, 2 * Object.keys(config.pools).length)),
   );
+  const vipCapacity = Math.min(L.MAX_VIPS, powerOfTwo(Math.max(MIN_VIP_CAPACITY, 2 * config.vips.length)));
+  const vipReasons = L.COUNTER_BACKENDS + backendCapacity * L.COUNTER_BACKEND_BYTES;
   const { journalRecords = 0, selfTest = false } = shape;
   const frameRingEntries = powerOfTwo(frameCount);
   // One block more than workers: the controller's own, for steering and self-tests.
@@ -174,9 +197,11 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
     shardLines,
     backendCapacity,
     poolCapacity,
+    vipCapacity,
     batch: config.workers.batch,
     freeListBytes: alignUp(frameCount * 4, L.LINE),
-    countersBytes: alignUp(L.COUNTER_BACKENDS + backendCapacity * L.COUNTER_BACKEND_BYTES, L.PAGE),
+    countersBytes: alignUp(vipReasons + vipCapacity * L.COUNTER_VIP_REASONS_BYTES, L.PAGE),
+    vipReasons,
     frameRingEntries,
     packetRingEntries: PACKET_RING_ENTRIES,
     packetRingBytes: ringBytes(PACKET_RING_ENTRIES, L.PACKET_DESCRIPTOR_BYTES),
@@ -200,6 +225,8 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
       workers * workers * plan.handoffRingBytes +
       (selfTest ? (2 + 2 * workers) * plan.selfTestRingBytes : 0),
     tables: heapBytes(config),
+    shards: L.SHARDS * L.SHARD_BYTES,
+    rates: L.RATE_LINES * L.LINE,
     conntrack: L.SHARDS * shardLines * L.LINE,
     frames: frameCount * frameBytes,
   };

@@ -26,6 +26,21 @@ export const reasons: ReadonlyMap<number, string> = new Map(
     .sort(([a], [b]) => a - b),
 );
 
+/** Reasons that are not counted by VIP: hits, which VIPs count otherwise, and those of packets that belong to none. */
+const NOT_OF_VIPS: readonly number[] = [
+  R.REASON_HIT,
+  R.REASON_PROBE,
+  R.REASON_NOT_IP,
+  R.REASON_NOT_VIP,
+  R.REASON_TRAPPED,
+  R.REASON_OVERSIZED,
+];
+
+/** The others, by code. */
+export const vipReasons: ReadonlyMap<number, string> = new Map(
+  [...reasons].filter(([code]) => !NOT_OF_VIPS.includes(code)),
+);
+
 export function reasonName(code: number): string {
   return reasonNames.get(code) ?? `reason-${code}`;
 }

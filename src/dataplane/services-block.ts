@@ -4,11 +4,14 @@
 import * as L from "../../assembly/layout.ts";
 import { parsePrefix } from "../config/prefix.ts";
 import { type Config, FORWARD_MODES } from "../config/schema.ts";
-import { isWildcard, type Service, serviceKey } from "../config/services.ts";
+import { isWildcard, PROTOCOL_ICMP, PROTOCOL_ICMPV6, type Service, serviceKey } from "../config/services.ts";
 import type { DataplaneExports } from "./binary.ts";
+import type { DirectoryBackend } from "./in-force.ts";
 import { serviceSlots, servicesBytes } from "./plan.ts";
+import { Policies } from "./policies.ts";
 import type { PublishedBlock } from "./published-blocks.ts";
 import type { Slot } from "./steering.ts";
+import { type Sources, writeTunnel } from "./tunnel-record.ts";
 import { wildcardsOf } from "./wildcards.ts";
 import { wildcardsBlock } from "./wildcards-block.ts";
 
@@ -22,11 +25,14 @@ export interface ServicesBlock {
   vipNumbers: readonly number[];
   /** Address of a pool's record. */
   poolRecord: (name: string) => number;
+  /** Backends by pool. */
+  members: ReadonlyMap<string, readonly DirectoryBackend[]>;
+  sources: Sources;
 }
 
 /** The block's bytes. @param slotHash of the data plane, so that both look in the same place */
 export function servicesBlock(
-  { services, slots: others, vips, vipNumbers, poolRecord }: ServicesBlock,
+  { services, slots: others, vips, vipNumbers, poolRecord, members, sources }: ServicesBlock,
   slotHash: DataplaneExports["slotHash"],
 ): Uint8Array {
   const exact = services.filter((service) => !isWildcard(service));
@@ -40,10 +46,10 @@ export function servicesBlock(
   const records = L.SERVICES_SLOTS + slots * L.SERVICE_BYTES;
   view.setUint32(L.SERVICES_MASK, slots - 1, true);
   view.setUint32(L.SERVICES_VIPS, records, true);
-  view.setUint32(L.SERVICES_RETURNS, others.length === 0 ? 0 : 1, true);
   if (wild) {
     view.setUint32(L.SERVICES_WILDCARDS, wild.map, true);
     block.set(wild.bytes, exactBytes);
+    block.fill(255, L.SERVICES_ADDRESSES, L.SERVICES_ADDRESSES + 32);
   }
   /** Takes a slot. @returns where it is */
   const enter = (key: Uint8Array, number: number, vip: number): number => {
@@ -53,6 +59,9 @@ export function servicesBlock(
       words.getBigUint64(8, true),
       words.getUint32(L.SERVICE_PORT, true),
     );
+    const protocol = key[L.SERVICE_PROTOCOL];
+    if (protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6)
+      block[L.SERVICES_ADDRESSES + (hash >>> 27)]! |= 1 << ((hash >>> 24) & 7);
     let slot = hash & (slots - 1);
     const at = () => L.SERVICES_SLOTS + slot * L.SERVICE_BYTES;
     while (view.getUint8(at() + L.SERVICE_FAMILY) !== 0) slot = (slot + 1) & (slots - 1);
@@ -68,6 +77,8 @@ export function servicesBlock(
     view.setUint16(at + L.SERVICE_VIP_PORT, vipPort);
     view.setUint16(at + L.SERVICE_BACKEND, backend, true);
   }
+  const policies = new Policies(block.length, slotHash);
+  let flagsOfAll = 0;
   vips.forEach((vip, index) => {
     const at = records + index * L.VIP_BYTES;
     view.setUint32(at + L.VIP_INDEX, vipNumbers[index]!, true);
@@ -75,9 +86,17 @@ export function servicesBlock(
     view.setUint8(at + L.VIP_FORWARD, FORWARD_MODES[vip.forward]);
     view.setUint8(at + L.VIP_TTL, vip.tunnel.ttl);
     block.set(parsePrefix(vip.address).bytes, at + L.VIP_ADDRESS);
-    view.setUint8(at + L.VIP_FLAGS, vip.echo ? L.VIP_FLAG_ECHO : 0);
+    const record = new DataView(block.buffer, at, L.VIP_BYTES);
+    const flags =
+      (vip.echo ? L.VIP_FLAG_ECHO : 0) |
+      (vip.forward === "nat" ? L.VIP_FLAG_NAT : 0) |
+      policies.write(vip, members.get(vip.pool)!, record);
+    view.setUint8(at + L.VIP_FLAGS, flags);
+    flagsOfAll |= flags;
+    writeTunnel(vip, sources, record);
   });
-  return block;
+  view.setUint32(L.SERVICES_FLAGS, flagsOfAll, true);
+  return policies.append(block);
 }
 
 /** The block as it was published. */

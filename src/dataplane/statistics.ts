@@ -2,7 +2,7 @@
 
 import * as L from "../../assembly/layout.ts";
 import type { Arena } from "./arena.ts";
-import { reasons } from "./reasons.ts";
+import { reasons, vipReasons } from "./reasons.ts";
 
 export interface WorkerStatistics {
   worker: number;
@@ -80,6 +80,11 @@ export class Statistics {
     });
   }
 
+  /** Counter of a reason at a VIP. @param number of the VIP's counters */
+  #vipReason(number: number, code: number): number {
+    return this.#arena.plan.vipReasons + number * L.COUNTER_VIP_REASONS_BYTES + code * 8;
+  }
+
   /** Packets by reason, those that occurred. */
   reasons(): Record<string, number> {
     const counts: Record<string, number> = {};
@@ -98,7 +103,8 @@ export class Statistics {
   /** From now on the counters are another VIP's. */
   rebaseVip(number: number): void {
     const at = L.COUNTER_VIPS + number * L.COUNTER_VIP_BYTES;
-    for (const counter of [at, at + 8]) this.#bases.set(counter, this.#sum(counter));
+    const byReason = [...vipReasons.keys()].map((code) => this.#vipReason(number, code));
+    for (const counter of [at, at + 8, ...byReason]) this.#bases.set(counter, this.#sum(counter));
   }
 
   /** From now on the counters are another backend's. Active flows are not: they end at zero by themselves. */
@@ -111,6 +117,16 @@ export class Statistics {
   vip(number: number): Traffic {
     const at = L.COUNTER_VIPS + number * L.COUNTER_VIP_BYTES;
     return { packets: this.#since(at), bytes: this.#since(at + 8) };
+  }
+
+  /** What became of a VIP's packets other than hits, by reason, those that occurred. @param number Directory.vipNumbers */
+  vipReasons(number: number): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const [code, name] of vipReasons) {
+      const count = this.#since(this.#vipReason(number, code));
+      if (count !== 0) counts[name] = count;
+    }
+    return counts;
   }
 
   backend(id: number): BackendTraffic {

@@ -5,6 +5,7 @@ import * as L from "../../assembly/layout.ts";
 import type { Ports } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import { serviceOfPort } from "../config/services.ts";
+import { isTunnel } from "../config/tunnel.ts";
 import { backendNames } from "../dataplane/names.ts";
 import { OFFLINE_ROUTER_MAC, OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
 import { macText } from "../mac.ts";
@@ -52,9 +53,6 @@ export interface Explanation {
   passes: { verdict: OfflineResult["verdict"]; reason: string; connection: string; backend: string | null }[];
 }
 
-/** Modes that put a packet into another. */
-const TUNNELS: ReadonlySet<string> = new Set(["gre"]);
-
 /**
  * Explains what becomes of a packet.
  * @param times how often it is sent; from the second time on the connection table knows its flow
@@ -84,8 +82,11 @@ function describe(
   const backend = result.backend === 0 ? undefined : directory.backends[result.backend]!;
   const isFlow = vip !== undefined && result.key !== 0n;
   const before = shown(bytes);
-  const after = result.out === undefined ? null : shown(result.out);
-  const tunnel = result.verdict === "forward" && TUNNELS.has(vip?.forward ?? "") ? result.l3 : undefined;
+  const after =
+    result.out === undefined
+      ? null
+      : shown(result.out, vip?.forward === "gue" ? vip.tunnel.guePort : undefined);
+  const tunnel = result.verdict === "forward" && isTunnel(vip?.forward) ? result.l3 : undefined;
   const name = (id: number) => (id === 0 ? null : names[id]!);
   return {
     verdict: result.verdict,
@@ -140,8 +141,9 @@ function lookup(
   return { hash: hex(BigInt(hash), 8), size: empty ? 0 : size, slot: empty ? null : slot, entry };
 }
 
-function shown(bytes: Uint8Array): ShownPacket {
-  return { bytes: Buffer.from(bytes).toString("hex"), length: bytes.length, headers: decodeHeaders(bytes) };
+function shown(bytes: Uint8Array, guePort?: number): ShownPacket {
+  const headers = decodeHeaders(bytes, guePort);
+  return { bytes: Buffer.from(bytes).toString("hex"), length: bytes.length, headers };
 }
 
 /** Shard, line and entry of a flow key, by docs/datapath.md §2. */

@@ -151,12 +151,15 @@ const GRE: Layout = [
 class Decoder {
   readonly headers: Header[] = [];
   readonly #packet: Uint8Array;
+  /** UDP port behind which an IP packet follows. */
+  readonly guePort: number | undefined;
   at = 0;
   /** Where the innermost IP packet ends by its own header, at most the packet's end. */
   end: number;
 
-  constructor(packet: Uint8Array) {
+  constructor(packet: Uint8Array, guePort: number | undefined) {
     this.#packet = packet;
+    this.guePort = guePort;
     this.end = packet.length;
   }
 
@@ -183,6 +186,11 @@ class Decoder {
     this.at = Math.max(this.at, to);
   }
 
+  /** The next byte, 0 at the end. */
+  get ahead(): number {
+    return this.at < this.end ? this.#packet[this.at]! : 0;
+  }
+
   /** Number of `bytes` bytes, `back` bytes before where the decoder is. */
   behind(back: number, bytes: number): number {
     return this.#packet
@@ -191,9 +199,12 @@ class Decoder {
   }
 }
 
-/** The headers of a packet in order, then its payload and padding: together every byte of it. */
-export function decodeHeaders(packet: Uint8Array): Header[] {
-  const decoder = new Decoder(packet);
+/**
+ * The headers of a packet in order, then its payload and padding: together every byte of it.
+ * @param guePort UDP port behind which an IP packet follows (GUE variant 1)
+ */
+export function decodeHeaders(packet: Uint8Array, guePort?: number): Header[] {
+  const decoder = new Decoder(packet, guePort);
   if (decoder.take("Ethernet", ETHERNET)) {
     let type = decoder.behind(2, 2);
     while ((type === 0x8100 || type === 0x88a8) && decoder.take("VLAN", VLAN)) type = decoder.behind(2, 2);
@@ -223,7 +234,10 @@ function transport(decoder: Decoder, next: number): void {
   const start = decoder.at;
   if (next === 6 && decoder.take("TCP", TCP)) {
     decoder.rest("options", Math.min(decoder.end, start + (decoder.behind(8, 1) >> 4) * 4));
-  } else if (next === 17) decoder.take("UDP", UDP);
+  } else if (next === 17 && decoder.take("UDP", UDP)) {
+    if (decoder.behind(6, 2) === decoder.guePort)
+      network(decoder, decoder.ahead >> 4 === 4 ? 0x0800 : 0x86dd);
+  } else if (next === 4 || next === 41) network(decoder, next === 4 ? 0x0800 : 0x86dd);
   else if (next === 1) decoder.take("ICMP", icmp(ICMP_TYPES));
   else if (next === 58) decoder.take("ICMPv6", icmp(ICMPV6_TYPES));
   else if (next === 47 && decoder.take("GRE", GRE)) network(decoder, decoder.behind(2, 2));

@@ -25,6 +25,8 @@ export interface GeneratorOptions {
   churn?: number;
   /** Bytes of a packet without FCS, raised to what the headers take. Default 64. */
   packetBytes?: number;
+  /** Number of the first flow: generators with others far away have flows of their own. Default 0. */
+  firstFlow?: number;
   /** Index of the interface that it plays. Default 0. */
   interface?: number;
 }
@@ -42,8 +44,9 @@ export class Generator {
   readonly #shuffle: Shuffle;
   readonly #flows: number;
   readonly #churn: number;
+  readonly #first: number;
   /** The first flow that was not open yet. */
-  #next = 0;
+  #next: number;
   /** Flows to open, in parts. */
   #due = 0;
   /** Packets that found their worker's RX ring full, as a NIC drops them. */
@@ -75,6 +78,8 @@ export class Generator {
     this.#templates = services.map(
       (service) => new FlowTemplate(service, mac, Math.max(packetBytes, smallestPacket(service))),
     );
+    this.#first = options.firstFlow ?? 0;
+    this.#next = this.#first;
     this.#flows = flows;
     this.#churn = churn;
     this.#shuffle = new Shuffle(flows);
@@ -105,7 +110,7 @@ export class Generator {
     for (let i = 0; i < most; i++) {
       const frame = u32[(fill.descriptors + ((first + taken) & fill.mask) * L.FRAME_DESCRIPTOR_BYTES) / 4]!;
       this.#due += churn;
-      const opens = this.#due >= 1 || this.#next === 0;
+      const opens = this.#due >= 1 || this.#next === this.#first;
       if (this.#due >= 1) this.#due--;
       const flow = opens ? this.#next++ : this.#flowOfWindow();
       const template = this.#templates[flow % this.#templates.length]!;
@@ -123,7 +128,7 @@ export class Generator {
 
   /** The next flow of those that are open. */
   #flowOfWindow(): number {
-    const oldest = Math.max(0, this.#next - this.#flows);
+    const oldest = Math.max(this.#first, this.#next - this.#flows);
     for (;;) {
       const flow = oldest + this.#shuffle.next();
       if (flow < this.#next) return flow;

@@ -72,6 +72,8 @@ export class OfflineEngine {
   readonly #journals: JournalReader[];
   readonly #inline: DataplaneExports[] | undefined;
   readonly #pool: WorkerPool | undefined;
+  /** Whether workers share buckets, so that it matters which of them is first. */
+  readonly #oneByOne: boolean;
 
   constructor(config: Config, { workers = 1, inline = false }: OfflineOptions = {}) {
     this.engine = new Engine(
@@ -80,6 +82,7 @@ export class OfflineEngine {
       OFFLINE_SECRET,
     );
     const { arena, directory } = this.engine;
+    this.#oneByOne = workers > 1 && config.vips.some(({ guard }) => (guard?.packetsPerSecond.limit ?? 0) > 0);
     this.#queue = new MemoryQueue(this.engine, 0);
     directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU });
     for (const backend of directory.backends) {
@@ -114,10 +117,10 @@ export class OfflineEngine {
     return results;
   }
 
-  /** A round: packets of one clock step, as many as every ring holds. */
+  /** A round: packets of one clock step, as many as every ring holds; one where the order of workers would show. */
   #roundEnd(packets: readonly OfflinePacket[], from: number): number {
     const step = (packet: OfflinePacket) => Math.floor(packet.timeMs / CLOCK_STEP_MS);
-    const most = Math.min(L.HANDOFF_ENTRIES, this.engine.arena.plan.frameCount);
+    const most = this.#oneByOne ? 1 : Math.min(L.HANDOFF_ENTRIES, this.engine.arena.plan.frameCount);
     let end = from + 1;
     while (end < packets.length && end - from < most && step(packets[end]!) === step(packets[from]!)) end++;
     return end;

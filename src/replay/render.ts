@@ -6,7 +6,7 @@ import type { ReplaySummary } from "./tally.ts";
 
 /** The text that `replay` prints, without a final newline. */
 export function renderSummary(summary: ReplaySummary): string {
-  const { packets, forwarded, replied, passed, dropped, reasons, backends } = summary;
+  const { packets, forwarded, replied, passed, dropped, reasons, vips, backends } = summary;
   const part = ([name, count]: [string, number], whole: number) => [
     name,
     String(count),
@@ -20,6 +20,10 @@ export function renderSummary(summary: ReplaySummary): string {
     ["REASONS"],
     ...Object.entries(reasons).map((each) => part(each, packets)),
   ];
+  for (const [name, reasons] of Object.entries(vips)) {
+    const whole = Object.values(reasons).reduce((sum, count) => sum + count, 0);
+    sections.push([], [`VIP ${name}`], ...Object.entries(reasons).map((each) => part(each, whole)));
+  }
   if (forwarded > 0) {
     sections.push([], ["BACKENDS"], ...Object.entries(backends).map((each) => part(each, forwarded)));
   }

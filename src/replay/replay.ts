@@ -46,7 +46,10 @@ export async function replay(config: Config, options: ReplayOptions): Promise<Re
   const { input, output, verdicts, workers, onProgress } = options;
   const { nanoseconds } = input.header;
   const names = backendNames(config);
-  const tally = new Tally(names);
+  const tally = new Tally(
+    config.vips.map(({ name }) => name),
+    names,
+  );
   const clock = new CaptureClock(nanoseconds);
   let index = 0;
   let truncated = 0;

@@ -3,7 +3,7 @@
 import type { Verdict } from "../dataplane/reasons.ts";
 import { reasons } from "../dataplane/reasons.ts";
 
-/** The object that `replay --json` prints. Reasons and backends that no packet had are left out. */
+/** The object that `replay --json` prints. Reasons, VIPs and backends that no packet had are left out. */
 export interface ReplaySummary {
   packets: number;
   forwarded: number;
@@ -12,26 +12,47 @@ export interface ReplaySummary {
   dropped: number;
   /** By name, in the order of their codes. */
   reasons: Record<string, number>;
+  /** What became of each VIP's packets: by its name, in the order of the configuration, then by reason. */
+  vips: Record<string, Record<string, number>>;
   /** Packets forwarded, by the backend's name, in the order of the configuration. */
   backends: Record<string, number>;
 }
+
+interface Tallied {
+  verdict: Verdict;
+  reason: string;
+  /** Index of the VIP. */
+  vip: number | undefined;
+  backend: number;
+}
+
+/** In the order of their codes. */
+const noReasons = () => new Map([...reasons.values()].map((name) => [name, 0]));
+
+const count = (counts: Map<string, number>, name: string) => counts.set(name, (counts.get(name) ?? 0) + 1);
+
+const occurred = (counts: ReadonlyMap<string, number>) =>
+  Object.fromEntries([...counts].filter(([, count]) => count > 0));
 
 export class Tally {
   /** By id. */
   readonly #names: readonly string[];
   readonly #verdicts: Record<Verdict, number> = { forward: 0, reply: 0, pass: 0, drop: 0 };
-  readonly #reasons = new Map([...reasons.values()].map((name) => [name, 0]));
+  readonly #reasons = noReasons();
+  readonly #vips: { name: string; reasons: Map<string, number> }[];
   readonly #backends: number[];
 
-  /** @param names of backends, by id */
-  constructor(names: readonly string[]) {
+  /** @param vips names, by index @param names of backends, by id */
+  constructor(vips: readonly string[], names: readonly string[]) {
+    this.#vips = vips.map((name) => ({ name, reasons: noReasons() }));
     this.#names = names;
     this.#backends = names.map(() => 0);
   }
 
-  add({ verdict, reason, backend }: { verdict: Verdict; reason: string; backend: number }): void {
+  add({ verdict, reason, vip, backend }: Tallied): void {
     this.#verdicts[verdict]++;
-    this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1);
+    count(this.#reasons, reason);
+    if (vip !== undefined) count(this.#vips[vip]!.reasons, reason);
     if (verdict === "forward") this.#backends[backend]!++;
   }
 
@@ -44,7 +65,12 @@ export class Tally {
       replied: reply,
       passed: pass,
       dropped: drop,
-      reasons: Object.fromEntries([...this.#reasons].filter(([, count]) => count > 0)),
+      reasons: occurred(this.#reasons),
+      vips: Object.fromEntries(
+        this.#vips
+          .map(({ name, reasons }) => [name, occurred(reasons)] as const)
+          .filter(([, reasons]) => Object.keys(reasons).length > 0),
+      ),
       backends: Object.fromEntries(named.filter(([, count]) => count > 0)),
     };
   }

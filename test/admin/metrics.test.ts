@@ -82,6 +82,12 @@ suite("metrics", () => {
         [60, TCP_BYTES],
         [30, UDP_BYTES],
       ]);
+      const outcomes = (vip: string, reason: string) =>
+        value(metrics, "guideway_vip_outcomes_total", { vip, reason });
+      assert.deepEqual(
+        [outcomes("web", "new"), outcomes("dns", "new"), outcomes("web", "echo")],
+        [20, 30, 0],
+      );
       const backends = ["web-1", "web-2"].map((backend) => {
         const of = (name: string) => value(metrics, `guideway_backend_${name}`, { pool: "web", backend });
         return ["packets_total", "bytes_total", "new_flows_total", "active_flows"].map(of);

@@ -95,6 +95,7 @@ warning: lb.yaml:10:22: pools.spare.backends: the pool is empty: new flows are d
         forward: "gre",
         ttl: 9,
         echo: true,
+        quic: { routeBy: "none" },
         services: [
           { number: 1, protocol: "echo", port: 0 },
           { number: 2, protocol: "tcp", port: 80 },

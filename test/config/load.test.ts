@@ -35,6 +35,7 @@ suite("parseConfig", () => {
       conntrack: {
         flows: 1_048_576,
         timeouts: { new: 60_000, established: 900_000, closing: 30_000, udp: 30_000 },
+        newFlowsPerSecond: 0,
       },
       hash: { seed: 0x5ca1ab1en },
       pools: {
@@ -56,8 +57,9 @@ suite("parseConfig", () => {
           port: [80],
           pool: "web",
           forward: "l2",
-          tunnel: { ttl: 64 },
+          tunnel: { ttl: 64, guePort: 6080 },
           echo: true,
+          quic: { routeBy: "none" },
         },
       ],
       change: { maxMoved: 1, watch: false, state: "/var/lib/guideway" },
@@ -78,7 +80,7 @@ machine: { name: lb-1, address: 10.0.0.11, address6: "FD00::11", mac: "02-BB-00-
 interfaces: [eth0, eth1]
 frames: { size: 4096, count: 8192 }
 workers: { count: 2, cpus: [2, 3], batch: 32 }
-conntrack: { flows: 1000, timeouts: { new: 1s, established: 1h, closing: 1500ms, udp: 2m } }
+conntrack: { flows: 1000, timeouts: { new: 1s, established: 1h, closing: 1500ms, udp: 2m }, newFlowsPerSecond: 500 }
 hash: { seed: 18446744073709551615 }
 pools:
   web:
@@ -90,7 +92,7 @@ pools:
         flap: { changes: 4, within: 30s, hold: 2m }, method: POST, path: /up, host: www, status: [200, "301-399"],
         body: /ok/i }
     backends:
-      - { name: web-1, address: 10.0.0.21, port: 8080, weight: 0, mac: "02:00:00:00:00:21", healthPort: 82 }
+      - { name: web-1, address: 10.0.0.21, port: 8080, weight: 0, mac: "02:00:00:00:00:21", healthPort: 82, quicServerId: "0A01" }
 vips:
   - name: web
     address: 2001:DB8:0:0::1
@@ -98,8 +100,10 @@ vips:
     port: [443, 80]
     pool: web
     forward: gre
-    tunnel: { ttl: 1 }
+    tunnel: { ttl: 1, guePort: 4754, sourcePrefix: [172.16.0.0/16, "fd16::/64"] }
     echo: false
+    guard: { allow: ["2001:DB8:0:1::/64", 192.0.2.1/32], deny: [::1], packetsPerSecond: { limit: 9, prefix: 0, prefix6: 48 } }
+    quic: { routeBy: server-id }
 admin: { socket: ./admin.sock }
 `);
     assert.deepEqual(config.machine, {
@@ -114,6 +118,7 @@ admin: { socket: ./admin.sock }
     assert.deepEqual(config.conntrack, {
       flows: 1000,
       timeouts: { new: 1000, established: 3_600_000, closing: 1500, udp: 120_000 },
+      newFlowsPerSecond: 500,
     });
     assert.equal(config.hash.seed, 0xffff_ffff_ffff_ffffn);
     assert.deepEqual(config.pools.web, {
@@ -133,6 +138,7 @@ admin: { socket: ./admin.sock }
         {
           ...{ name: "web-1", address: "10.0.0.21", port: 8080, weight: 0, mac: "02:00:00:00:00:21" },
           healthPort: 82,
+          quicServerId: "0a01",
         },
       ],
     });
@@ -143,8 +149,14 @@ admin: { socket: ./admin.sock }
       port: [443, 80],
       pool: "web",
       forward: "gre",
-      tunnel: { ttl: 1 },
+      tunnel: { ttl: 1, guePort: 4754, sourcePrefix: ["172.16.0.0/16", "fd16::/64"] },
       echo: false,
+      guard: {
+        allow: ["2001:db8:0:1::/64", "192.0.2.1"],
+        deny: ["::1"],
+        packetsPerSecond: { limit: 9, prefix: 0, prefix6: 48 },
+      },
+      quic: { routeBy: "server-id" },
     });
     assert.equal(config.admin.socket, "./admin.sock");
   });

@@ -38,6 +38,29 @@ suite("warnings", () => {
     );
   });
 
+  test("a guard that lets nobody through", () => {
+    const guarded = (guard: string) =>
+      warnings(
+        `pools: { web: { backends: [${backends(2)}] } }\n${VIPS.replace(" }]", `, guard: ${guard} }]`)}`,
+      );
+    assert.deepEqual(guarded('{ allow: ["2001:db8::/32"] }'), [
+      "c.yaml:2:78: vips[0].guard.allow: no prefix is of IPv4, the VIP's family: all packets to it are dropped (denied)",
+    ]);
+    assert.deepEqual(guarded('{ allow: ["2001:db8::/32", 10.0.0.0/8], deny: ["::/0"] }'), []);
+  });
+
+  test("server ids that nobody looks at, and a backend without one", () => {
+    const pool =
+      "pools: { web: { backends: [{ address: 10.0.0.1 }, { address: 10.0.0.2, quicServerId: aa }] } }\n";
+    assert.deepEqual(warnings(pool + VIPS), [
+      "c.yaml:1:86: pools.web.backends[1].quicServerId: no VIP of this pool has quic.routeBy: server-id: the id has no effect",
+    ]);
+    const looking = VIPS.replace(" }]", ", protocol: udp, quic: { routeBy: server-id } }]");
+    assert.deepEqual(warnings(pool + looking), [
+      "c.yaml:1:28: pools.web.backends[0]: it has no quicServerId: its clients lose it when they change their address",
+    ]);
+  });
+
   test("all weights 0", () => {
     assert.deepEqual(web(`backends: [${backends(2, 0)}]`), [
       "c.yaml:1:27: pools.web.backends: all weights are 0: new flows are dropped (no-backend)",

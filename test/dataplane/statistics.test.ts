@@ -75,6 +75,36 @@ suite("statistics", () => {
     assert.deepEqual(rig.statistics.reasons(), { new: 1, hit: 1 });
   });
 
+  test("what became of packets is counted for their VIP, hits apart", () => {
+    const rig = rigOf();
+    const to = (dst: string) => packet().ethernet().ipv4({ src: "192.0.2.1", dst });
+    const packets = [
+      to("10.99.0.1").tcp({ dport: 80 }),
+      to("10.99.0.1").tcp({ dport: 80 }),
+      to("10.99.0.1").icmp(),
+      to("10.99.0.3").icmp(),
+      to("10.99.0.3").tcp({ dport: 81 }),
+      packet().ethernet().ipv4({ src: "10.99.0.3", dst: "10.99.0.1" }).tcp({ dport: 80 }),
+    ].map((each) => each.bytes());
+    for (const bytes of packets) rig.deliver(rig.owner(bytes), bytes);
+    rig.runAll();
+    const { vips, vipNumbers } = rig.engine.directory;
+    const counted = vips.map((_, index) => rig.statistics.vipReasons(vipNumbers[index]!));
+    assert.deepEqual(counted[0], { new: 1, echo: 1, "spoofed-source": 1 });
+    assert.deepEqual(counted[vips.findIndex(({ name }) => name === "silent")], { "icmp-unsupported": 1 });
+    assert.deepEqual(rig.statistics.vip(vipNumbers[0]!).packets, 2);
+    assert.deepEqual(rig.statistics.reasons(), {
+      hit: 1,
+      new: 1,
+      echo: 1,
+      "not-vip": 1,
+      "icmp-unsupported": 1,
+      "spoofed-source": 1,
+    });
+    rig.statistics.rebaseVip(vipNumbers[0]!);
+    assert.deepEqual(rig.statistics.vipReasons(vipNumbers[0]!), {});
+  });
+
   test("a heartbeat for every round, also without packets", () => {
     const rig = rigOf();
     for (let n = 0; n < 5; n++) rig.run(1);

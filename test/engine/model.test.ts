@@ -8,7 +8,7 @@ import { stringify } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
 import { OfflineEngine } from "../../src/io/offline.ts";
 import { Model } from "../model/model.ts";
-import { type Config, offlineSetup, type Ports } from "../model/setup.ts";
+import { type Config, offlineSetup, type Ports, type TunnelMode } from "../model/setup.ts";
 import { hostilePacket, type TimedPacket, traffic } from "../packets/hostile.ts";
 import { vipAddress, vipPorts } from "../packets/services.ts";
 import { runs } from "../runs.ts";
@@ -16,6 +16,7 @@ import { compare } from "./compare.ts";
 
 const backend = fc.record({ weight: fc.constantFrom(0, 1, 1, 2, 7), v6: fc.boolean() });
 const pool = fc.record({
+  serverIdBytes: fc.constantFrom(0, 0, 1, 2, 8, 9, 15),
   tableSize: fc.constantFrom(2, 7, 251, 65537),
   backends: fc.array(backend, { minLength: 0, maxLength: 5 }),
 });
@@ -31,15 +32,63 @@ const nat = fc.record({
   ported: fc.nat(3),
   backends: fc.integer({ min: 1, max: 4 }),
 });
+/** Around the clients that there are. */
+const PREFIXES = [
+  "0.0.0.0/0",
+  "192.0.2.0/24",
+  "192.0.2.1",
+  "192.0.2.0/31",
+  "::/0",
+  "2001:db8::/32",
+  "2001:db8::1",
+];
+const guard = fc
+  .record({
+    prefixes: fc.uniqueArray(fc.record({ prefix: fc.constantFrom(...PREFIXES), allowed: fc.boolean() }), {
+      selector: ({ prefix }) => prefix,
+      maxLength: 4,
+    }),
+    limit: fc.constantFrom(0, 1, 3, 7),
+    prefix: fc.constantFrom(0, 24, 31, 32),
+    prefix6: fc.constantFrom(0, 64, 65, 128),
+  })
+  .map(({ prefixes, limit, prefix, prefix6 }) => {
+    const of = (list: boolean) =>
+      prefixes.filter(({ allowed }) => allowed === list).map(({ prefix }) => prefix);
+    const allow = of(true);
+    return {
+      ...(allow.length > 0 && { allow }),
+      deny: of(false),
+      packetsPerSecond: { limit, prefix, prefix6 },
+    };
+  });
 const vip = fc.record({
   address: vipAddress,
   protocol: fc.constantFrom<"tcp" | "udp" | "any">("tcp", "udp", "any"),
   ports: vipPorts,
-  forward: fc.constantFrom<"l2" | "gre">("l2", "gre"),
+  forward: fc.constantFrom<"l2" | TunnelMode>("l2", "gre", "ipip", "gue"),
+  tunnel: fc.record({
+    ttl: fc.constantFrom(1, 64, 255),
+    guePort: fc.constantFrom(1, 6080, 65535),
+    sourcePrefix: fc.constantFrom(
+      [],
+      ["172.16.0.0/16"],
+      ["fd16::/64"],
+      ["172.16.7.0/30", "fd16::7:0/112"],
+      ["172.16.0.9", "fd16::8/125"],
+      ["172.0.0.0/8", "fd00::/16"],
+    ),
+  }),
   echo: fc.boolean(),
-  ttl: fc.constantFrom(1, 64, 255),
   pool: fc.nat(1),
+  byServerId: fc.boolean(),
+  guard: fc.option(guard, { freq: 2, nil: undefined }),
 });
+
+/** No prefix is no key in the configuration. */
+function omitEmpty<T extends { sourcePrefix: readonly string[] }>({ sourcePrefix, ...rest }: T) {
+  return { ...rest, ...(sourcePrefix.length > 0 && { sourcePrefix }) };
+}
 
 /** Configurations of two pools and up to eight VIPs, some of them sharing an address or containing each other. */
 const config: fc.Arbitrary<Config> = fc
@@ -49,14 +98,19 @@ const config: fc.Arbitrary<Config> = fc
     vips: fc.array(vip, { minLength: 1, maxLength: 8 }),
     timeout: fc.constantFrom("1s", "5s", "60s"),
     size: fc.constantFrom(2048, 4096),
+    newFlowsPerSecond: fc.constantFrom(0, 0, 1, 20),
   })
-  .map(({ pools, nats, vips, timeout, size }) => {
+  .map(({ pools, nats, vips, timeout, size, newFlowsPerSecond }) => {
     let host = 20;
     const used = new Set<string>();
     return {
       machine: { address: "10.0.0.11", address6: "fd00::11" },
       frames: { size },
-      conntrack: { flows: 1000, timeouts: { new: timeout, established: "20s", closing: "2s", udp: "3s" } },
+      conntrack: {
+        flows: 1000,
+        newFlowsPerSecond,
+        timeouts: { new: timeout, established: "20s", closing: "2s", udp: "3s" },
+      },
       pools: Object.fromEntries([
         ...nats.map(({ v6, ports, ported, backends }, i) => [
           `nat${i}`,
@@ -69,13 +123,19 @@ const config: fc.Arbitrary<Config> = fc
             })),
           },
         ]),
-        ...pools.map(({ tableSize, backends }, i) => [
+        ...pools.map(({ tableSize, serverIdBytes, backends }, i) => [
           `pool${i}`,
           {
             tableSize,
             backends: backends.map(({ weight, v6 }) => {
               host++;
-              return { name: `b${host}`, address: v6 ? `fd00::${host}` : `10.0.0.${host}`, weight };
+              const quicServerId = host.toString(16).padStart(2 * serverIdBytes, "a0");
+              return {
+                name: `b${host}`,
+                address: v6 ? `fd00::${host}` : `10.0.0.${host}`,
+                weight,
+                ...(serverIdBytes > 0 && { quicServerId }),
+              };
             }),
           },
         ]),
@@ -85,12 +145,24 @@ const config: fc.Arbitrary<Config> = fc
           ...{ name: `nat${i}`, address: v6 ? `fd99::a:${i}` : `10.99.1.${i + 1}`, protocol, port: ports },
           ...{ pool: `nat${i}`, forward: "nat" as const },
         })),
-        ...vips.flatMap(({ ports, pool, ttl, ...rest }, i) => {
+        ...vips.flatMap(({ ports, pool, tunnel, byServerId, guard, ...rest }, i) => {
+          const { serverIdBytes, backends } = pools[pool]!;
+          const isQuic = byServerId && rest.protocol !== "tcp" && serverIdBytes > 0 && backends.length > 0;
           const free = ports.filter((port) => !used.has(`${rest.address}|${port}`));
           for (const port of free) used.add(`${rest.address}|${port}`);
           return free.length === 0
             ? []
-            : [{ ...rest, name: `vip${i}`, port: free, pool: `pool${pool}`, tunnel: { ttl } }];
+            : [
+                {
+                  ...rest,
+                  name: `vip${i}`,
+                  port: free,
+                  pool: `pool${pool}`,
+                  tunnel: omitEmpty(tunnel),
+                  ...(guard && { guard }),
+                  ...(isQuic && { quic: { routeBy: "server-id" as const } }),
+                },
+              ];
         }),
       ],
     };
@@ -130,7 +202,22 @@ suite("engine and model agree", () => {
       { numRuns: cases, seed: runs.seed, endOnFailure: true },
     );
     console.log(`# ${compared} packets compared:`, Object.fromEntries(seen));
-    for (const reason of ["hit", "new", "echo", "not-vip", "truncated", "no-backend", "too-big", "return"]) {
+    for (const reason of [
+      "hit",
+      "new",
+      "table",
+      "echo",
+      "not-vip",
+      "truncated",
+      "no-backend",
+      "too-big",
+      "spoofed-source",
+      "land",
+      "denied",
+      "rate-limited",
+      "server-id",
+      "return",
+    ]) {
       assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
     }
   });

@@ -173,10 +173,17 @@ export class Rig {
   }
 }
 
-/** Pools near, behind tunnels and behind nat, in both families, every protocol: what a packet can meet. */
+/** Pools near, behind tunnels and behind nat, every mode in both families, every protocol, a guard, QUIC: what a packet can meet. */
 export function anyConfig(more: Record<string, object> = {}): object {
-  const backends = [1, 2, 3, 4].map((n) => ({ name: `b${n}`, address: `10.0.0.2${n}` }));
+  const backends = [1, 2, 3, 4].map((n) => ({
+    name: `b${n}`,
+    address: `10.0.0.2${n}`,
+    quicServerId: `0a0${n}`,
+  }));
+  const far = backends.slice(2).map(({ name, address }) => ({ name, address }));
   const backends6 = [5, 6].map((n) => ({ name: `b${n}`, address: `fd00::2${n}` }));
+  const guard = { allow: ["0.0.0.0/0", "::/0"], deny: ["198.51.100.0/24", "2001:db8::2"] };
+  const quic = { routeBy: "server-id" };
   return {
     machine: { address: "10.0.0.11", address6: "fd00::11" },
     conntrack: { flows: 1000 },
@@ -196,16 +203,33 @@ export function anyConfig(more: Record<string, object> = {}): object {
           { name: "n4", address: "fd00::32", port: 8080 },
         ],
       },
-      far: { tableSize: 251, backends: [...backends.slice(2), ...backends6] },
+      far: { tableSize: 251, backends: [...far, ...backends6] },
     },
     vips: [
       { name: "web", address: "10.99.0.1", protocol: "any", port: [80, 443], pool: "near" },
       { name: "web6", address: "fd99::1", protocol: "any", port: [80, 443], pool: "near" },
       { name: "tunnel", address: "10.99.0.2", protocol: "any", port: 80, pool: "far", forward: "gre" },
       { name: "tunnel6", address: "fd99::2", protocol: "any", port: 80, pool: "far", forward: "gre" },
-      { name: "nat", address: "10.99.0.4", protocol: "any", port: 80, pool: "inner", forward: "nat" },
-      { name: "nat6", address: "fd99::4", protocol: "any", port: 80, pool: "inner6", forward: "nat" },
+      {
+        ...{ name: "nat", address: "10.99.0.8", protocol: "any", port: 80 },
+        ...{ pool: "inner", forward: "nat", guard },
+      },
+      { name: "nat6", address: "fd99::8", protocol: "any", port: 80, pool: "inner6", forward: "nat" },
+      { name: "ipip", address: "10.99.0.6", protocol: "any", port: 80, pool: "far", forward: "ipip" },
+      { name: "ipip6", address: "fd99::6", protocol: "any", port: 80, pool: "far", forward: "ipip" },
+      { name: "gue", address: "10.99.0.7", protocol: "any", port: 80, pool: "far", forward: "gue" },
+      {
+        name: "gue6",
+        address: "fd99::7",
+        protocol: "any",
+        port: 80,
+        pool: "far",
+        forward: "gue",
+        tunnel: { sourcePrefix: ["172.16.0.0/16", "fd16::/64"], ttl: 9 },
+      },
       { name: "silent", address: "10.99.0.3", port: 80, pool: "near", echo: false },
+      { name: "guarded", address: "10.99.0.4", protocol: "any", port: 443, pool: "near", guard, quic },
+      { name: "guarded6", address: "fd99::4", protocol: "any", port: 443, pool: "near", guard, quic },
     ],
     ...more,
   };

@@ -87,6 +87,20 @@ suite("headers", () => {
     assert.deepEqual(names(bytes), ["Ethernet 14", "IPv4 20", "GRE 4", "IPv6 40", "UDP 8", "padding 114"]);
   });
 
+  test("IP in IP, and IP in UDP to the port of GUE", () => {
+    const inner = v4.ipv6({ src: "2001:db8::1", dst: "fd99::1" }).tcp();
+    assert.deepEqual(names(inner.bytes()), ["Ethernet 14", "IPv4 20", "IPv6 40", "TCP 20"]);
+    const gue = v4.udp({ dport: 6080 }).ipv4({ src: "192.0.2.1", dst: "10.99.0.1" }).tcp().bytes();
+    assert.deepEqual(names(gue), ["Ethernet 14", "IPv4 20", "UDP 8", "payload 40"]);
+    const headers = decodeHeaders(gue, 6080).map(({ name, bytes }) => `${name} ${bytes}`);
+    assert.deepEqual(headers, ["Ethernet 14", "IPv4 20", "UDP 8", "IPv4 20", "TCP 20"]);
+    const none = v4.udp({ dport: 6080 }).bytes();
+    assert.deepEqual(
+      decodeHeaders(none, 6080).map(({ name }) => name),
+      ["Ethernet", "IPv4", "UDP"],
+    );
+  });
+
   test("what is cut off says so", () => {
     const bytes = v4.tcp().bytes();
     assert.deepEqual(names(bytes.slice(0, 13)), ["cut off 13"]);

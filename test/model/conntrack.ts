@@ -70,6 +70,11 @@ export class Conntrack {
     this.#isUsable = isUsable;
   }
 
+  /** The clock, in its steps. */
+  get clockMs(): number {
+    return this.#clockMs;
+  }
+
   /** Time passes. A clock that runs backwards stands still. */
   advance(clockMs: number): void {
     const next = Math.max(this.#clockMs, clockMs - (clockMs % STEP_MS));
@@ -109,6 +114,14 @@ export class Conntrack {
       return way.away ? TRACK_HIT_AWAY : TRACK_HIT;
     }
     return TRACK_NONE;
+  }
+
+  /** Whether a flow that missed has an entry nevertheless, which is not live but not expired either. */
+  isKnown(key: bigint): boolean {
+    return this.#ways(key).some((way) => {
+      const entry = way.line[way.index];
+      return entry !== undefined && matches(entry, key, way) && !this.#isExpired(entry);
+    });
   }
 
   /** Remembers a flow that missed. */

@@ -2,15 +2,19 @@
 // that shares no code with the engine. Where the two differ, one of them or the document is wrong.
 
 import { TRACK_HIT, TRACK_HIT_AWAY, TRACK_NONE } from "../../assembly/layout.ts";
-import { addressBytes, familyOf } from "./bytes.ts";
+import { Admission } from "./admission.ts";
+import { addressBytes, familyOf, field } from "./bytes.ts";
 import { Conntrack, type Track } from "./conntrack.ts";
 import { flowKey, slotOf, tableHash } from "./flowkey.ts";
+import { Guard, serverIdOf } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
 import { Origins, translated } from "./nat.ts";
 import { type Parsed, parse } from "./parse.ts";
-import { echoReply, encapsulate, withMacs } from "./rewrite.ts";
+import { echoReply, withMacs } from "./rewrite.ts";
 import { Services } from "./services.ts";
 import type { BackendSetup, BackendState, ModelSetup } from "./setup.ts";
+import { Sources } from "./sources.ts";
+import { encapsulate, framed, sourceAddress } from "./tunnel.ts";
 
 export interface Outcome {
   verdict: "forward" | "reply" | "pass" | "drop";
@@ -33,6 +37,7 @@ export interface Outcome {
 }
 
 type Flow = Extract<Parsed, { step: "flow" }>;
+type Echo = Extract<Parsed, { step: "echo" }>;
 type Answer = Extract<Parsed, { step: "answer" }>;
 
 /** Bytes in front of a received packet, out of the frame's. */
@@ -43,7 +48,11 @@ export class Model {
   readonly #services: Services;
   readonly #origins: Origins;
   readonly #conntrack: Conntrack;
-  readonly #backends = new Map<number, BackendSetup>();
+  readonly #sources: Sources;
+  readonly #admission: Admission;
+  /** By the VIP's name. */
+  readonly #guards: ReadonlyMap<string, Guard>;
+  readonly #backends = new Map<number, BackendSetup & { pool: string }>();
   /** Backend ids in slot order, by pool. */
   readonly #tables = new Map<string, number[]>();
 
@@ -58,6 +67,9 @@ export class Model {
       own,
       (vip, protocol, port) => this.#services.find(addressBytes(vip.address), protocol, port)!,
     );
+    this.#sources = new Sources(setup);
+    this.#guards = new Map(setup.vips.map((vip) => [vip.name, new Guard(vip)]));
+    this.#admission = new Admission(setup.newFlowsPerSecond);
     const eager = setup.sweep === "eager";
     const { shardLines, timeoutsMs } = setup;
     this.#conntrack = new Conntrack({ shardLines, timeoutsMs, eager }, (id) => {
@@ -86,7 +98,7 @@ export class Model {
   setTable(pool: string, backends: BackendSetup[]): void {
     const tableSize = this.#setup.pools.find(({ name }) => name === pool)?.tableSize;
     if (tableSize === undefined) throw new Error(`no pool ${pool}`);
-    for (const backend of backends) this.#backends.set(backend.id, { ...backend });
+    for (const backend of backends) this.#backends.set(backend.id, { ...backend, pool });
     const active = backends.filter(({ state }) => state === "active");
     this.#tables.set(pool, maglevTable(tableSize, active));
   }
@@ -124,11 +136,24 @@ export class Model {
       outcome.key = flowKey(this.#setup.secret, parsed.tuple, number, wide);
     }
     if (parsed.step === "done") return { ...outcome, verdict: parsed.verdict, reason: parsed.reason };
-    if (parsed.step === "echo") {
-      return { ...outcome, verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
-    }
+    if (parsed.step === "echo") return { ...outcome, ...this.#reply(packet, parsed) };
     if (parsed.step === "answer") return { ...outcome, ...this.#answer(packet, parsed, outcome.key) };
+    const guarded = this.#guarded(parsed);
+    if (guarded) return { ...outcome, verdict: "drop", reason: guarded };
     return { ...outcome, ...this.#forward(packet, parsed, outcome.key) };
+  }
+
+  /** §8. Why the VIP's guard drops a packet; undefined when it does not. */
+  #guarded({ service: { vip }, ip }: Flow | Echo): string | undefined {
+    return this.#guards.get(vip.name)!.refusal(ip.source, this.#conntrack.clockMs);
+  }
+
+  /** §5: an echo request that would be answered. */
+  #reply(packet: Uint8Array, echo: Echo): Pick<Outcome, "verdict" | "reason" | "out"> {
+    const { ip } = echo;
+    const refused = this.#guarded(echo) ?? this.#sources.refusal(ip.source, ip.destination);
+    if (refused) return { verdict: "drop", reason: refused };
+    return { verdict: "reply", reason: "echo", out: echoReply(packet, ip) };
   }
 
   /** §7: a self-test of a worker always goes back. @returns its bytes, rewritten or as they came */
@@ -145,8 +170,7 @@ export class Model {
   probe(packet: Uint8Array, ports: ReadonlyMap<number, number>): Pick<Outcome, "verdict" | "reason" | "out"> {
     const parsed = parse(packet, this.#services, this.#origins);
     if (parsed.step === "done") return { verdict: parsed.verdict, reason: parsed.reason };
-    if (parsed.step === "echo")
-      return { verdict: "reply", reason: "echo", out: echoReply(packet, parsed.ip) };
+    if (parsed.step === "echo") return this.#reply(packet, parsed);
     if (parsed.step === "answer") {
       const key = flowKey(this.#setup.secret, parsed.tuple, parsed.service.number, parsed.service.wide);
       const { verdict = "drop", reason = "", out } = this.#answer(packet, parsed, key);
@@ -163,15 +187,39 @@ export class Model {
   }
 
   #forward(packet: Uint8Array, flow: Flow, key: bigint): Partial<Outcome> {
+    const named = this.#namedBackend(packet, flow);
+    if (named !== undefined) {
+      const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
+      if (refused) return { verdict: "drop", reason: refused };
+      return this.#send(packet, flow, { backend: named, track: TRACK_NONE }, {}, "server-id");
+    }
     const found = this.#conntrack.hit(key, flow.tcpFlags);
     if (found) return this.#send(packet, flow, found, {});
+    const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
+    if (refused) return { verdict: "drop", reason: refused };
     const table = this.table(flow.service.vip.pool);
     if (table.length === 0) return { verdict: "drop", reason: "no-backend" };
     const slot = slotOf(tableHash(this.#setup.seed, flow.tuple), table.length);
-    return this.#send(packet, flow, this.#conntrack.insert(key, table[slot]!, flow.tcpFlags), { slot });
+    const backend = table[slot]!;
+    if (!this.#conntrack.isKnown(key) && !this.#admission.enter(key, this.#conntrack.clockMs)) {
+      return this.#send(packet, flow, { backend, track: TRACK_NONE }, { slot }, "table");
+    }
+    return this.#send(packet, flow, this.#conntrack.insert(key, backend, flow.tcpFlags), { slot });
   }
 
-  /** §8: an answer goes back to the client, whether its flow is known or not. */
+  /** §9. The usable backend whose server id a packet has; undefined for none. */
+  #namedBackend(packet: Uint8Array, { service: { vip }, ip, tcpFlags }: Flow): number | undefined {
+    if (!vip.byServerId || tcpFlags !== undefined) return undefined;
+    const pool = [...this.#backends.values()].filter(({ pool }) => pool === vip.pool);
+    const length = pool.find(({ quicServerId }) => quicServerId)?.quicServerId?.length;
+    if (length === undefined) return undefined;
+    const datagram = packet.subarray(ip.l4 + 8, ip.l4 + field(packet, ip.l4 + 4, 2));
+    const id = serverIdOf(datagram, length / 2);
+    const backend = pool.find(({ quicServerId }) => quicServerId !== undefined && quicServerId === id);
+    return backend && backend.state !== "dead" ? backend.id : undefined;
+  }
+
+  /** §10: an answer goes back to the client, whether its flow is known or not. */
   #answer(packet: Uint8Array, { ip, origin, tcpFlags }: Answer, key: bigint): Partial<Outcome> {
     const { backend, service, port } = origin;
     const track = this.#conntrack.answer(key, backend.id, tcpFlags);
@@ -186,21 +234,20 @@ export class Model {
   }
 
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
-  #send(packet: Uint8Array, flow: Flow, track: Track, chosen: { slot?: number }): Partial<Outcome> {
+  #send(
+    packet: Uint8Array,
+    flow: Flow,
+    track: Track,
+    chosen: { slot?: number },
+    reason = "new",
+  ): Partial<Outcome> {
     const backend = this.#backends.get(track.backend)!;
     const tracked = track.track === TRACK_HIT || track.track === TRACK_HIT_AWAY;
     const known = { ...chosen, backend: backend.name, tracked, track: track.track };
     if (backend.mac === undefined) return { ...known, verdict: "drop", reason: "unresolved" };
     const egress = this.#setup.interfaces[backend.interface ?? 0]!;
-    const { machine } = this.#setup;
     const { vip } = flow.service;
-    let body: Uint8Array | undefined = packet;
-    if (vip.forward === "gre") {
-      const source = familyOf(backend.address) === 4 ? machine.address : machine.address6;
-      if (source === undefined) throw new Error(`the machine has no address to reach ${backend.address}`);
-      const tunnel = { source, destination: backend.address, ttl: vip.ttl, mtu: egress.mtu };
-      body = encapsulate(packet, flow.ip, tunnel);
-    }
+    let body = packet;
     if (vip.forward === "nat") {
       if (flow.ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
       const { address, port } = backend;
@@ -208,9 +255,35 @@ export class Model {
       const translation = translated(packet, flow.ip, { end: "destination", address, port });
       if (typeof translation === "string") return { ...known, verdict: "drop", reason: translation };
       body = translation;
+    } else if (vip.forward !== "l2") {
+      const outer = this.#tunnelled(packet, flow, backend);
+      if (outer.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
+      body = framed(packet, flow.ip, outer);
     }
-    if (!body) return { ...known, verdict: "drop", reason: "too-big" };
     const out = withMacs(body, backend.mac, egress.mac);
-    return { ...known, verdict: "forward", reason: tracked ? "hit" : "new", out };
+    return { ...known, verdict: "forward", reason: tracked ? "hit" : reason, out };
+  }
+
+  /** The packet in the tunnel of its VIP, from the outer header on. */
+  #tunnelled(packet: Uint8Array, { ip, service, tuple }: Flow, { address }: BackendSetup): Uint8Array {
+    const { machine, secret } = this.#setup;
+    const { forward, ttl, guePort, sourcePrefixes } = service.vip;
+    if (forward === "l2" || forward === "nat")
+      throw new Error(`${service.vip.name} is not reached by a tunnel`);
+    const key = flowKey(secret, tuple, service.number, service.wide);
+    const family = familyOf(address);
+    const prefix = sourcePrefixes.find((each) => familyOf(each) === family);
+    const own = family === 4 ? machine.address : machine.address6;
+    const source = prefix ?? own;
+    if (source === undefined) throw new Error(`the machine has no address to reach ${address}`);
+    const tunnel = {
+      mode: forward,
+      source: sourceAddress(source, key),
+      destination: address,
+      ttl,
+      guePort,
+      key,
+    };
+    return encapsulate(packet, ip, tunnel);
   }
 }

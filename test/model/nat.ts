@@ -1,4 +1,4 @@
-// docs/datapath.md §8: `forward: nat`. Where answers come from, and what a packet becomes in either direction.
+// docs/datapath.md §10: `forward: nat`. Where answers come from, and what a packet becomes in either direction.
 
 import { addressBytes, field, setField, toHex } from "./bytes.ts";
 import { checksum, updated } from "./checksum.ts";

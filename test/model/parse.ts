@@ -137,7 +137,7 @@ function findService(
   return { step: "flow", ip, service, tuple, tcpFlags };
 }
 
-/** §8: for no service, but perhaps from a backend that answers for one. The tuple is that of the client's packets. */
+/** §10: for no service, but perhaps from a backend that answers for one. The tuple is that of the client's packets. */
 function findOrigin(packet: Uint8Array, ip: Ip, origins: Origins, tcpFlags: number | undefined): Parsed {
   const origin = origins.find(ip, field(packet, ip.l4, 2));
   if (!origin) return pass("not-vip");

@@ -18,6 +18,8 @@ export interface BackendSetup {
   mac?: string;
   /** Index of the egress interface, 0 when absent. */
   interface?: number;
+  /** Hexadecimal, lower case. */
+  quicServerId?: string;
   state: BackendState;
 }
 
@@ -30,6 +32,8 @@ export interface PoolSetup {
 /** A port, a range `8000-8099`, or 0 for every port. */
 export type Ports = number | string;
 
+export type TunnelMode = "gre" | "ipip" | "gue";
+
 export interface VipSetup {
   name: string;
   /** Or a prefix. */
@@ -37,9 +41,21 @@ export interface VipSetup {
   protocols: ("tcp" | "udp")[];
   ports: Ports[];
   pool: string;
-  forward: "l2" | "gre" | "nat";
+  forward: "l2" | "nat" | TunnelMode;
   ttl: number;
+  guePort: number;
+  /** At most one of each family. */
+  sourcePrefixes: string[];
   echo: boolean;
+  guard?: GuardSetup;
+  /** quic.routeBy: server-id */
+  byServerId: boolean;
+}
+
+export interface GuardSetup {
+  allow?: string[];
+  deny?: string[];
+  packetsPerSecond?: { limit?: number; prefix?: number; prefix6?: number };
 }
 
 export interface Timeouts {
@@ -54,6 +70,8 @@ export interface ModelSetup {
   seed: bigint;
   shardLines: number;
   timeoutsMs: Timeouts;
+  /** 0 for no limit. */
+  newFlowsPerSecond: number;
   machine: { mac: string; address?: string; address6?: string };
   /** MAC of the router behind which all clients are; absent where no route leads to them. */
   clientRouter?: string;
@@ -72,7 +90,11 @@ export interface ModelSetup {
 export interface Config {
   machine?: { mac?: string; address?: string; address6?: string };
   frames?: { size?: number };
-  conntrack?: { flows?: number; timeouts?: { [state in keyof Timeouts]?: string } };
+  conntrack?: {
+    flows?: number;
+    newFlowsPerSecond?: number;
+    timeouts?: { [state in keyof Timeouts]?: string };
+  };
   hash?: { seed?: number | bigint };
   pools: Record<string, { tableSize?: number; backends?: ConfigBackend[] }>;
   vips: ConfigVip[];
@@ -84,6 +106,7 @@ export interface ConfigBackend {
   port?: number;
   weight?: number;
   mac?: string;
+  quicServerId?: string;
 }
 
 export interface ConfigVip {
@@ -92,9 +115,11 @@ export interface ConfigVip {
   protocol?: "tcp" | "udp" | "any";
   port: Ports | Ports[];
   pool: string;
-  forward?: "l2" | "gre" | "nat";
-  tunnel?: { ttl?: number };
+  forward?: "l2" | "nat" | TunnelMode;
+  tunnel?: { ttl?: number; guePort?: number; sourcePrefix?: string | readonly string[] };
   echo?: boolean;
+  guard?: GuardSetup;
+  quic?: { routeBy?: "none" | "server-id" };
 }
 
 /** The first 256 bits of π's fraction, as in Blowfish. */
@@ -121,6 +146,7 @@ export function offlineSetup(config: Config): ModelSetup {
         ...(backend.port !== undefined && { port: backend.port }),
         weight: backend.weight ?? 1,
         mac: backend.mac ?? offlineMac(backend.address),
+        ...(backend.quicServerId && { quicServerId: backend.quicServerId.toLowerCase() }),
         state: "active",
       };
     }),
@@ -135,6 +161,7 @@ export function offlineSetup(config: Config): ModelSetup {
       closing: durationMs(timeouts.closing ?? "30s"),
       udp: durationMs(timeouts.udp ?? "30s"),
     },
+    newFlowsPerSecond: config.conntrack?.newFlowsPerSecond ?? 0,
     machine: { ...config.machine, mac },
     clientRouter: "02:aa:00:00:00:01",
     interfaces: [{ mac, mtu: 1500 }],
@@ -148,7 +175,11 @@ export function offlineSetup(config: Config): ModelSetup {
       pool: vip.pool,
       forward: vip.forward ?? "l2",
       ttl: vip.tunnel?.ttl ?? 64,
+      guePort: vip.tunnel?.guePort ?? 6080,
+      sourcePrefixes: [vip.tunnel?.sourcePrefix ?? []].flat(),
       echo: vip.echo ?? true,
+      ...(vip.guard && { guard: vip.guard }),
+      byServerId: vip.quic?.routeBy === "server-id",
     })),
   };
 }

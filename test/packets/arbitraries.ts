@@ -6,6 +6,7 @@ import { eachPort } from "../model/services.ts";
 import type { ModelSetup } from "../model/setup.ts";
 import type { Vlan } from "./framing.ts";
 import { type PacketBuilder, packet } from "./packet.ts";
+import { quicDatagram } from "./quic.ts";
 import { addressesOf, portsOf } from "./services.ts";
 
 /** What a packet is aimed at: a VIP's service, or something near it. */
@@ -20,13 +21,16 @@ interface Target {
 type Size = { payload: number; pad: number };
 
 const CLIENTS = {
-  4: ["192.0.2.1", "192.0.2.2", "198.51.100.7", "203.0.113.254", "0.0.0.0", "255.255.255.255"],
+  4: ["192.0.2.1", "192.0.2.2", "198.51.100.7", "203.0.113.254", "0.0.0.0", "255.255.255.255", "127.9.9.9"],
   6: [
     "2001:db8::1",
     "2001:db8::2",
     "2001:db8:1::ffff",
     "fe80::1",
     "::",
+    "::1",
+    "::ffff:c000:201",
+    "ff02::1",
     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
   ],
 };
@@ -100,23 +104,13 @@ function answer(setup: ModelSetup): fc.Arbitrary<Target> | undefined {
         ),
     );
   if (origins.length === 0) return undefined;
-  const { address, address6 } = setup.machine;
   return fc
-    .record({
-      origin: fc.constantFrom(...origins),
-      port: clientPort,
-      v4: often(0, fc.constant(1)).chain((own) =>
-        own && address ? fc.constant(address) : client(CLIENTS[4]),
-      ),
-      v6: often(0, fc.constant(1)).chain((own) =>
-        own && address6 ? fc.constant(address6) : client(CLIENTS[6]),
-      ),
-    })
-    .map(({ origin, port, v4, v6 }) => ({
-      ...origin,
-      port,
-      address: familyOf(origin.from.address) === 4 ? v4 : v6,
-    }));
+    .constantFrom(...origins)
+    .chain((origin) =>
+      fc
+        .record({ port: clientPort, address: client(setup, origin.from.address) })
+        .map((to) => ({ ...origin, ...to })),
+    );
 }
 
 /** A packet that obeys the RFCs, as a builder so that more can be done to it. */
@@ -136,8 +130,8 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
         ),
         src: mac,
         family: fc.constant(familyOf(to.address)),
-        above: layer4(to),
-        ip: network(to.address, to.from?.address),
+        above: layer4(to, serverIds(setup)),
+        ip: network(setup, to.address, to.from?.address),
       })
       .map(({ tags, size, dst, src, above, ip }) => {
         const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
@@ -155,19 +149,27 @@ type Step = (builder: PacketBuilder) => PacketBuilder;
 const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
 
-/** Mostly one of the first two, so that their flows come back. */
-const client = (addresses: string[]) =>
-  fc.oneof(
-    { weight: 3, arbitrary: fc.constantFrom(...addresses.slice(0, 2)) },
-    fc.constantFrom(...addresses),
+/** Mostly one of the first two, so that their flows come back; rarely an address of the balancer's own. */
+function client({ machine, vips }: ModelSetup, dst: string): fc.Arbitrary<string> {
+  const addresses = CLIENTS[familyOf(dst)];
+  const own = [
+    machine.address,
+    machine.address6,
+    ...vips.flatMap(({ address }) => addressesOf(address)),
+  ].filter((each) => each !== undefined && familyOf(each) === familyOf(dst)) as string[];
+  return fc.oneof(
+    { weight: 12, arbitrary: fc.constantFrom(...addresses.slice(0, 2)) },
+    { weight: 4, arbitrary: fc.constantFrom(...addresses) },
+    fc.constantFrom(...own, dst),
   );
+}
 
-function network(dst: string, from?: string): fc.Arbitrary<Step> {
+function network(setup: ModelSetup, dst: string, from?: string): fc.Arbitrary<Step> {
   const ttl = fc.oneof(fc.constantFrom(1, 2, 63, 64, 65, 128, 255), fc.integer({ min: 1, max: 255 }));
   if (familyOf(dst) === 4) {
     return fc
       .record({
-        src: from === undefined ? client(CLIENTS[4]) : fc.constant(from),
+        src: from === undefined ? client(setup, dst) : fc.constant(from),
         ttl,
         tos: often(0, fc.nat(255)),
         id: fc.nat(65535),
@@ -180,7 +182,7 @@ function network(dst: string, from?: string): fc.Arbitrary<Step> {
   }
   return fc
     .record({
-      src: from === undefined ? client(CLIENTS[6]) : fc.constant(from),
+      src: from === undefined ? client(setup, dst) : fc.constant(from),
       hopLimit: ttl,
       trafficClass: often(0, fc.nat(255)),
       flowLabel: fc.nat(0xfffff),
@@ -195,16 +197,12 @@ function network(dst: string, from?: string): fc.Arbitrary<Step> {
     });
 }
 
-/** Some without a checksum, which IPv4 allows. */
-function udp(sourcePort: fc.Arbitrary<number>, dport: number): fc.Arbitrary<Step> {
-  return fc.tuple(sourcePort, often(true, fc.constant(false))).map(
-    ([sport, sums]) =>
-      (builder) =>
-        builder.udp({ sport, dport, ...(!sums && { checksum: 0 }) }),
-  );
+function serverIds({ pools }: ModelSetup): string[] {
+  return pools.flatMap(({ backends }) => backends.flatMap(({ quicServerId }) => quicServerId ?? []));
 }
 
-function layer4(to: Target): fc.Arbitrary<Step> {
+/** @param ids of QUIC servers */
+function layer4(to: Target, ids: readonly string[]): fc.Arbitrary<Step> {
   const dport = to.port;
   const sourcePort = to.from === undefined ? clientPort : fc.constant(to.from.port);
   if (to.protocol === "tcp") {
@@ -217,7 +215,16 @@ function layer4(to: Target): fc.Arbitrary<Step> {
       })
       .map((fields) => (builder) => builder.tcp({ ...fields, dport }));
   }
-  if (to.protocol === "udp") return udp(sourcePort, dport);
+  if (to.protocol === "udp") {
+    const nothing = fc.constant(new Uint8Array(0));
+    const datagram = ids.length === 0 ? nothing : fc.oneof(nothing, quicDatagram(ids), quicDatagram(ids));
+    // Some are without a checksum, which IPv4 allows.
+    return fc.tuple(sourcePort, datagram, often(true, fc.constant(false))).map(
+      ([sport, bytes, sums]) =>
+        (builder) =>
+          builder.udp({ sport, dport, ...(!sums && { checksum: 0 }) }).payload(bytes),
+    );
+  }
   if (to.protocol === "icmp") {
     return fc
       .record({

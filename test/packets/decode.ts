@@ -65,6 +65,8 @@ function transport(protocol: number, bytes: Uint8Array): string[] {
   }
   if (protocol === 17 && bytes.length >= 8) {
     const line = `udp ${ports()} length ${field(bytes, 4, 2)} checksum ${hex(field(bytes, 6, 2))}`;
+    if (field(bytes, 2, 2) === 6080)
+      return [line, ...network(bytes[8]! >> 4 === 4 ? 0x0800 : 0x86dd, bytes.subarray(8))];
     return [line, ...rest("data", bytes.subarray(8))];
   }
   if ((protocol === 1 || protocol === 58) && bytes.length >= 8) {
@@ -75,6 +77,8 @@ function transport(protocol: number, bytes: Uint8Array): string[] {
     const type = field(bytes, 2, 2);
     return [`gre flags ${hex(field(bytes, 0, 2))} type ${hex(type)}`, ...network(type, bytes.subarray(4))];
   }
+  if (protocol === 4) return network(0x0800, bytes);
+  if (protocol === 41) return network(0x86dd, bytes);
   if (protocol === 44 && bytes.length >= 8) {
     const place = field(bytes, 2, 2);
     const line = `fragment next ${bytes[0]} offset ${place >> 3} more ${place & 1} id ${field(bytes, 4, 4)}`;

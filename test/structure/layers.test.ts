@@ -23,7 +23,7 @@ const LAYERS = [
 const INDEPENDENT: Record<string, string[]> = {
   "src/commands": ["connection", "operated-backend", "status-text"],
   "src/admin/metrics": ["metric"],
-  "src/io": ["flow-template", "memory-queue", "pcap", "shuffle"],
+  "src/io": ["flow-template", "memory-queue", "pcap", "shuffle", "wildcard-steering"],
   "src/health/checks": ["connection", "datagram", "response"],
 };
 
@@ -93,8 +93,10 @@ test("what the self-test expects shares nothing with what it tests", () => {
     "src/config/address.ts",
     "src/config/schema.ts",
     "src/dataplane/backend-records.ts",
+    `${folder}/encapsulation.ts`,
     `${folder}/flow-hash.ts`,
   ]);
+  assert.deepEqual(importsOf(`${folder}/encapsulation.ts`), ["src/config/schema.ts", "src/config/tunnel.ts"]);
 });
 
 test("imports are found however they are written", () => {

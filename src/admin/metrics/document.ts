@@ -17,12 +17,13 @@ scrape_configs:
 \`\`\`
 
 Everything is read when it is asked for: the workers count, and nothing is counted twice. The number of samples follows from
-the configuration, never from the traffic. A backend has nine samples: with 10,000 of them an answer has 6 MB
-and takes half a second of one CPU, in the thread that also changes tables; workers do not notice.
+the configuration, never from the traffic. A VIP has about thirty samples, most of them zero, and a backend nine: with 10,000 backends an answer has 6 MB and
+takes half a second of one CPU, in the thread that also changes tables; workers do not notice.
 
 | what you want to know | query |
 | --- | --- |
 | packets per second, by VIP | \`rate(guideway_vip_packets_total[1m])\` |
+| what goes wrong at a VIP | \`rate(guideway_vip_outcomes_total{reason!~"new|echo"}[1m]) > 0\` |
 | drops per second, by reason | \`rate(guideway_packets_total{verdict="drop"}[1m]) > 0\` |
 | time per packet of a worker, seconds | \`rate(guideway_worker_busy_seconds_total[1m]) / rate(guideway_worker_received_packets_total[1m])\` |
 | how busy a worker is, 0 … 1 | \`rate(guideway_worker_busy_seconds_total[1m]) + rate(guideway_worker_kernel_seconds_total[1m])\` |

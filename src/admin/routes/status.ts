@@ -64,6 +64,9 @@ const vip = z.strictObject({
   draining: z.boolean().describe("Whether none does, and some have flows still: new ones are dropped."),
   announced: z.boolean().describe("Whether routers were told that its packets come here."),
   ...traffic,
+  reasons: z
+    .record(z.string(), z.number().int())
+    .describe("Packets to it by what became of them, hits apart (docs/verdicts.md)."),
 });
 
 const check = z

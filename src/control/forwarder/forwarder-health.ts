@@ -101,11 +101,11 @@ export class ForwarderHealth {
 
   constructor(options: ForwarderOptions) {
     const { engine, queue, settings } = options;
-    const { arena, directory, config } = engine;
+    const { arena, directory, config, secret } = engine;
     this.#options = options;
     this.#verification = new Verification(arena, directory);
     this.#tables = new Hysteresis(settings.rise, 1, true);
-    const knowledge = knowledgeOf(config, directory);
+    const knowledge = knowledgeOf(config, directory, secret);
     const mac = Uint8Array.from([2, 0, 0, 0, 0, 0]);
     this.#workers = Array.from({ length: engine.workers }, (_, worker) => ({
       probe: new WorkerProbe(engine, queue, worker, new ProbeSequence(directory, knowledge, mac, worker)),

@@ -5,10 +5,16 @@ import type { Config } from "../../config/schema.ts";
 import type { Directory } from "../../dataplane/directory.ts";
 import type { Knowledge } from "./expected.ts";
 
-export function knowledgeOf({ hash, machine }: Config, directory: Directory): Knowledge {
+/** @param secret four words, the machine's */
+export function knowledgeOf(
+  { hash, machine }: Config,
+  directory: Directory,
+  secret: readonly bigint[],
+): Knowledge {
   const { address, address6 } = machine;
   return {
     seed: hash.seed,
+    secret,
     sources: {
       v4: address === undefined ? undefined : addressBytes(address),
       v6: address6 === undefined ? undefined : addressBytes(address6),

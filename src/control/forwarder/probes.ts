@@ -3,7 +3,7 @@
 
 import { portsText, samplePort } from "../../config/ports.ts";
 import { sampleAddress } from "../../config/prefix.ts";
-import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../config/services.ts";
+import { isWildcard, PROTOCOL_TCP, PROTOCOL_UDP } from "../../config/services.ts";
 import type { Directory } from "../../dataplane/directory.ts";
 import { FlowTemplate, MAX_FLOWS, smallestPacket } from "../../io/flow-template.ts";
 import { type Expected, expectedOf, type Knowledge } from "./expected.ts";
@@ -49,7 +49,8 @@ export class ProbeSequence {
     const flow = this.#flow;
     const { services, vips } = this.#directory;
     for (let i = 0; i < services.length; i++) {
-      const { address, port, protocol, vipIndex } = services[(turn + i) % services.length]!;
+      const each = services[(turn + i) % services.length]!;
+      const { address, port, protocol, vipIndex } = each;
       const vip = vips[vipIndex]!;
       if (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP) continue;
       if (this.#knowledge.slots(vip.pool).length === 0) continue;
@@ -59,7 +60,8 @@ export class ProbeSequence {
       return {
         bytes,
         what: `flow ${flow} to ${vip.name} (${address} ${name} ${portsText(port)})`,
-        expected: () => expectedOf(bytes, vip, this.#knowledge),
+        expected: () =>
+          expectedOf(bytes, { number: each.number, wide: isWildcard(each) }, vip, this.#knowledge),
       };
     }
     return this.#loop(turn);

@@ -9,7 +9,7 @@ import { ProbeSequence } from "../../../src/control/forwarder/probes.ts";
 import { macBytes } from "../../../src/mac.ts";
 import { anyConfig, Rig } from "../../engine/rig.ts";
 import { Model } from "../../model/model.ts";
-import { type Config, offlineSetup } from "../../model/setup.ts";
+import { type Config, OFFLINE_SECRET, offlineSetup } from "../../model/setup.ts";
 
 const MAC = macBytes("02:00:00:00:00:00");
 
@@ -17,7 +17,12 @@ test("expected packets are the model's, for every VIP, mode and family", () => {
   const rig = new Rig(anyConfig());
   const model = new Model(offlineSetup(anyConfig() as Config));
   const { config } = parseConfig(stringify(anyConfig()), "any.yaml");
-  const sequence = new ProbeSequence(rig.engine.directory, knowledgeOf(config, rig.engine.directory), MAC, 0);
+  const sequence = new ProbeSequence(
+    rig.engine.directory,
+    knowledgeOf(config, rig.engine.directory, OFFLINE_SECRET),
+    MAC,
+    0,
+  );
   const backends = new Set<string | undefined>();
   for (let i = 0; i < 1000; i++) {
     const probe = sequence.next();
@@ -32,7 +37,12 @@ test("expected packets are the model's, for every VIP, mode and family", () => {
 test("flows do not repeat for a long time", () => {
   const rig = new Rig(anyConfig());
   const { config } = parseConfig(stringify(anyConfig()), "any.yaml");
-  const sequence = new ProbeSequence(rig.engine.directory, knowledgeOf(config, rig.engine.directory), MAC, 0);
+  const sequence = new ProbeSequence(
+    rig.engine.directory,
+    knowledgeOf(config, rig.engine.directory, OFFLINE_SECRET),
+    MAC,
+    0,
+  );
   const seen = new Set(
     Array.from({ length: 5000 }, () => Buffer.from(sequence.next().bytes).toString("hex")),
   );
