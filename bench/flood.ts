@@ -58,7 +58,7 @@ function flood(name: string, newFlowsPerSecond: number, quick: boolean): FloodCa
   const size = quick ? QUICK_FLOOD : FLOOD;
   const bed = new FloodBed(
     ESTABLISHED,
-    { name: "flood", family: "ipv4", mode: "l2", opens: true, flows },
+    { name: "flood", family: "ipv4", mode: "l2", opens: true, flows, vips: "one" },
     newFlowsPerSecond,
   );
   const opened = bed.engine.statistics.reasons().new ?? 0;

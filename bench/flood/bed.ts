@@ -7,7 +7,7 @@ import { FlowTemplate, type Service } from "../../src/io/flow-template.ts";
 import { Generator } from "../../src/io/generator.ts";
 import { macBytes } from "../../src/mac.ts";
 import { adviseHugePages } from "../engine/memory.ts";
-import { configOf, packetBytes, type Scenario, serviceOf } from "../engine/scenario.ts";
+import { configOf, packetBytes, type Scenario, servicesOf } from "../engine/scenario.ts";
 
 const SECRET = [0x2ffd72dbd01adfb7n, 0xb8e1afed6a267e96n, 0xba7c9045f12c7f99n, 0x24a19947b3916cf7n];
 const MTU = 1500;
@@ -44,7 +44,7 @@ export class FloodBed {
 
   constructor(flows: number, scenario: Scenario, newFlowsPerSecond: number) {
     const config = configOf(scenario);
-    const service: Service = serviceOf(scenario);
+    const service: Service = servicesOf(scenario)[0]!;
     this.engine = new Engine(
       { ...config, conntrack: { ...config.conntrack, newFlowsPerSecond } },
       { queues: 2, workers: 1 },

@@ -65,7 +65,9 @@ function renderMachine({
     const timeouts = Object.entries(conntrack.timeouts).map(
       ([state, ms]) => `${state} ${formatDuration(ms)}`,
     );
-    rows.push(["conntrack", `${conntrack.flows} flows, ${timeouts.join(", ")}`]);
+    const { flows, newFlowsPerSecond: limit } = conntrack;
+    const ceiling = limit === 0 ? [] : [`at most ${limit} new flows/s`];
+    rows.push(["conntrack", [`${flows} flows`, ...timeouts, ...ceiling].join(", ")]);
   }
   if (hash) rows.push(["hash seed", hash.seed]);
   if (memory) rows.push(["memory", memoryText(memory)]);

@@ -184,11 +184,9 @@ export class Directory {
     }));
     const slots = slotsOf({ vips, pools }, services, (...of) => this.#known(...of).id, this.#own);
     const poolRecord = (name: string) => this.poolRecord(name);
-    const numbered = { services, slots, vips, vipNumbers, members, poolRecord };
-    const servicesBytes = servicesBlock(
-      { ...numbered, sources: machineSources(this.#arena) },
-      this.#exports.slotHash,
-    );
+    const sources = machineSources(this.#arena);
+    const parts = { services, slots, vips, vipNumbers, members, poolRecord, sources };
+    const servicesBytes = servicesBlock(parts, this.#exports.slotHash);
     return { pools, members, vips, vipNumbers, services, slots, servicesBytes };
   }
 
@@ -396,8 +394,6 @@ export class Directory {
 
   setInterface(index: number, settings: { mac: Uint8Array; mtu: number }): void {
     this.#interfaces[index] = settings;
-    const at = this.#arena.plan.regions.interfaces.offset + index * L.INTERFACE_BYTES;
-    this.#arena.u8.set(settings.mac, at + L.INTERFACE_MAC);
-    this.#arena.setWord(at + L.INTERFACE_MTU, settings.mtu);
+    this.#arena.setInterface(index, settings);
   }
 }

@@ -10,6 +10,7 @@ import { backendNames } from "../dataplane/names.ts";
 import { OFFLINE_ROUTER_MAC, OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
 import { macText } from "../mac.ts";
 import { type Change, findChanges } from "./changes.ts";
+import { explainGuard, type GuardExplanation } from "./guard.ts";
 import { decodeHeaders, type Header } from "./headers.ts";
 import { MEANINGS } from "./meanings.ts";
 
@@ -41,7 +42,9 @@ export interface Explanation {
     fingerprint: string;
     signature: string;
   } | null;
-  /** What the connection table did: hit, hit-away, inserted, inserted-away, evicted, replaced or none. */
+  /** What the VIP's guard says of the source; null where it has none, and for what is no flow. */
+  guard: GuardExplanation | null;
+  /** What the connection table did; null also where it is not asked: hit, hit-away, inserted, inserted-away, evicted, replaced or none. */
   connection: { outcome: string; tracked: boolean } | null;
   /** Where the lookup table was asked. `entry` is null when it has no slots. */
   lookup: { hash: string; size: number; slot: number | null; entry: string | null } | null;
@@ -86,6 +89,7 @@ function describe(
     result.out === undefined
       ? null
       : shown(result.out, vip?.forward === "gue" ? vip.tunnel.guePort : undefined);
+  const source = sourceOf(before);
   const tunnel = result.verdict === "forward" && isTunnel(vip?.forward) ? result.l3 : undefined;
   const name = (id: number) => (id === 0 ? null : names[id]!);
   return {
@@ -98,9 +102,13 @@ function describe(
       ? { number: service.number, protocol: protocolName(service.protocol), port: service.port }
       : null,
     flow: isFlow ? place(result.key, arena.plan.shardLines) : null,
-    connection: isFlow ? { outcome: result.track, tracked: result.tracked } : null,
+    guard: vip && source !== undefined && !result.answer ? explainGuard(vip, source) : null,
+    connection:
+      isFlow && !BEFORE_CONNECTIONS.includes(result.reason)
+        ? { outcome: result.track, tracked: result.tracked }
+        : null,
     lookup:
-      isFlow && !result.tracked && !result.answer
+      isFlow && !result.tracked && result.hash !== 0
         ? lookup(result, config.pools[vip.pool]!.tableSize, name(result.backend))
         : null,
     backend: backend
@@ -130,6 +138,15 @@ function describe(
       backend: name(backend),
     })),
   };
+}
+
+/** Reasons of packets that are decided before the connection table is asked. */
+const BEFORE_CONNECTIONS = ["denied", "rate-limited", "server-id"];
+
+/** The source address; undefined where there is no IP header. */
+function sourceOf({ headers }: ShownPacket): string | undefined {
+  const ip = headers.find(({ name }) => name === "IPv4" || name === "IPv6");
+  return ip?.fields.find(({ name }) => name === "source")?.value;
 }
 
 function lookup(

@@ -4,6 +4,7 @@ import { columns, counted } from "../columns.ts";
 import { portsText } from "../config/ports.ts";
 import type { Change } from "./changes.ts";
 import type { Explanation, ShownPacket } from "./explain.ts";
+import { guardText } from "./guard.ts";
 import { type Field, fieldAt } from "./headers.ts";
 
 /** The text that `explain` prints, without a final newline. */
@@ -40,7 +41,8 @@ function trackText(outcome: string, answer: boolean): string {
 
 /** Each decision and how it came out, in the order in which the engine takes them. */
 function steps(explanation: Explanation): string[][] {
-  const { vip, service, flow, connection, lookup, backend, changes, verdict, reason, meaning } = explanation;
+  const { vip, service, flow, guard, connection, lookup, backend, changes, verdict, reason, meaning } =
+    explanation;
   const { answer } = explanation;
   const rows: string[][] = [];
   if (vip && service) {
@@ -53,13 +55,14 @@ function steps(explanation: Explanation): string[][] {
     rows.push(["VIP", reason === "not-vip" ? "none has this service" : "not asked: it was decided before"]);
   }
   if (answer) rows.push(["answer", `from where backend ${backend?.name} answers for it, to the client`]);
+  if (guard) rows.push(["guard", guardText(guard)]);
   if (flow) {
     const from = answer ? "destination" : "source";
     rows.push(
       ["flow key", `${flow.key}, mixed from ${from}, service ${service!.number} and the secret`],
       ["shard", `${flow.shard} of ${flow.shards}`],
       ["line", `${flow.line} of ${flow.lines}, fingerprint ${flow.fingerprint}, signature ${flow.signature}`],
-      ["connection table", trackText(connection!.outcome, answer)],
+      ["connection table", connection ? trackText(connection.outcome, answer) : "not asked"],
     );
   }
   if (lookup) {

@@ -18,7 +18,7 @@ import { guideway } from "./guideway.ts";
 const CONFIG = `
 machine: { address: 10.0.0.11, mac: "02:bb:00:00:00:09" }
 pools:
-  web: { tableSize: 251, backends: [{ name: web-1, address: 10.0.0.21 }, { name: web-2, address: "fd00::22", mac: "02:00:00:00:00:22" }] }
+  web: { tableSize: 251, backends: [{ name: web-1, address: 10.0.0.21, quicServerId: "aa" }, { name: web-2, address: "fd00::22", mac: "02:00:00:00:00:22" }] }
   far: { tableSize: 7, backends: [{ name: far-1, address: 10.1.0.21 }] }
   none: { backends: [] }
   inner: { tableSize: 7, backends: [{ name: inner-1, address: 10.0.0.31, port: 8080 }] }
@@ -26,8 +26,10 @@ vips:
   - { name: web, address: 10.99.0.1, port: [80, 443], pool: web }
   - { name: web6, address: "2001:db8::1", port: 80, pool: web }
   - { name: far, address: 10.99.0.2, protocol: udp, port: 53, pool: far, forward: gre }
+  - { name: guarded, address: 10.99.0.4, port: 80, pool: web, guard: { allow: [192.0.2.0/24], deny: [192.0.2.64/26], packetsPerSecond: { limit: 1 } } }
+  - { name: h3, address: 10.99.0.4, protocol: udp, port: 443, pool: web, quic: { routeBy: server-id } }
   - { name: none, address: 10.99.0.3, port: 80, pool: none, echo: false }
-  - { name: nat, address: 10.99.0.4, port: 80, pool: inner, forward: nat }
+  - { name: nat, address: 10.99.0.5, port: 80, pool: inner, forward: nat }
 `;
 const directory = mkdtempSync(join(tmpdir(), "guideway-explain-"));
 const config = join(directory, "lb.yaml");
@@ -37,6 +39,8 @@ after(() => rmSync(directory, { recursive: true }));
 const setup = offlineSetup(parse(CONFIG));
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const fromClient = packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.1" });
+
+const ipTo = (dst: string, src: string) => packet().ethernet().ipv4({ src, dst });
 
 const run = (...options: string[]) => guideway(["explain", "--config", config, ...options]);
 
@@ -170,7 +174,7 @@ suite("guideway explain", () => {
     ],
     [
       "a packet whose addresses are translated",
-      packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.4" }).tcp({ dport: 80 }).bytes(),
+      packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.5" }).tcp({ dport: 80 }).bytes(),
       "forward",
       "new",
     ],
@@ -186,7 +190,7 @@ suite("guideway explain", () => {
     ],
     [
       "a packet to be translated whose time is over",
-      packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.4", ttl: 1 }).tcp({ dport: 80 }).bytes(),
+      packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.5", ttl: 1 }).tcp({ dport: 80 }).bytes(),
       "drop",
       "ttl-expired",
     ],
@@ -194,11 +198,23 @@ suite("guideway explain", () => {
       "a packet to be translated whose header's checksum is wrong",
       packet()
         .ethernet()
-        .ipv4({ src: "192.0.2.1", dst: "10.99.0.4", checksum: 1 })
+        .ipv4({ src: "192.0.2.1", dst: "10.99.0.5", checksum: 1 })
         .tcp({ dport: 80 })
         .bytes(),
       "drop",
       "bad-checksum",
+    ],
+    ["a denied source", ipTo("10.99.0.4", "192.0.2.64").tcp({ dport: 80 }).bytes(), "drop", "denied"],
+    ["a forged source", ipTo("10.99.0.1", "127.0.0.1").tcp({ dport: 80 }).bytes(), "drop", "spoofed-source"],
+    ["a land packet", ipTo("10.99.0.1", "10.99.0.1").tcp({ dport: 80 }).bytes(), "drop", "land"],
+    [
+      "a QUIC packet that names its backend",
+      ipTo("10.99.0.4", "192.0.2.1")
+        .udp({ dport: 443 })
+        .payload(Uint8Array.of(0x40, 5, 0xaa, 9))
+        .bytes(),
+      "forward",
+      "server-id",
     ],
     ["a frame that is no IP", new Uint8Array(60), "pass", "not-ip"],
     ["a port that is no service", fromClient.tcp({ dport: 22 }).bytes(), "pass", "not-vip"],
@@ -235,6 +251,28 @@ suite("guideway explain", () => {
     }
     return bytes;
   }
+
+  test("a guard: which prefix decides, and that nothing else was asked", () => {
+    const steps = (src: string) =>
+      run("--packet", hex(ipTo("10.99.0.4", src).tcp({ dport: 80 }).bytes())).stdout;
+    assert.match(steps("192.0.2.64"), /^guard +denied: deny 192\.0\.2\.64\/26 is the longest prefix$/m);
+    assert.match(steps("192.0.2.64"), /^connection table +not asked\nlookup table +not asked$/m);
+    assert.match(steps("198.51.100.1"), /^guard +denied: no prefix contains the source$/m);
+    assert.match(
+      steps("192.0.2.1"),
+      /^guard +allowed: allow 192\.0\.2\.0\/24 is the longest prefix; 1 packets\/s for each source \/24$/m,
+    );
+    const quic = explain(
+      "--packet",
+      hex(
+        ipTo("10.99.0.4", "192.0.2.1")
+          .udp({ dport: 443 })
+          .payload(Uint8Array.of(0x40, 5, 0xaa, 9))
+          .bytes(),
+      ),
+    );
+    assert.deepEqual([quic.connection, quic.lookup, quic.backend?.name], [null, null, "web-1"]);
+  });
 
   test("a packet that comes again is a hit", () => {
     const found = explain("--flow", "tcp 192.0.2.1:40000 > 10.99.0.1:80", "--repeat", "2");

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { BackendStatus, MachineStatus } from "../../src/control/status.ts";
 import type { FrameAudit } from "../../src/dataplane/audit.ts";
+import { reasonCode, verdictOf } from "../../src/dataplane/reasons.ts";
 import type { Lab } from "../../src/lab/lab.ts";
 import type { LoadReport } from "../../src/lab/load.ts";
 import { type ClientOptions, startLoad } from "../../src/lab/traffic.ts";
@@ -118,13 +119,16 @@ export async function quietStatus(balancer: Balancer): Promise<MachineStatus> {
   return status;
 }
 
+/** Whether VIPs and backends count packets that end so. */
+const isForVip = (reason: string) => reason !== "probe" && verdictOf(reasonCode(reason)) === "forward";
+
 /** What must agree with each other. */
 function counted({ workers, reasons, vips, pools }: MachineStatus) {
   const backends = pools.flatMap((pool) => pool.backends);
   return {
     received: sum(workers.map(({ packets, handed }) => packets - handed)),
     decided: sum(Object.values(reasons)),
-    forwarded: (reasons.hit ?? 0) + (reasons.new ?? 0) + (reasons.return ?? 0),
+    forwarded: sum(Object.entries(reasons).map(([name, count]) => (isForVip(name) ? count : 0))),
     new: reasons.new ?? 0,
     vips: sum(vips.map(({ packets }) => packets)),
     backends: sum(backends.map(({ packets }) => packets)),
