@@ -169,6 +169,24 @@ export function followEntry(entry: usize, tcpFlags: u32): u32 {
   return backend;
 }
 
+/**
+ * Notes a packet that a backend sends back to the client of a flow, if the flow is there and still the backend's. FIN and RST
+ * close; nothing else changes the state, since only the client can show that it is where it says.
+ * @param entry or 0
+ * @returns whether it is
+ */
+export function followReturn(entry: usize, tcpFlags: u32, backend: u32): bool {
+  if (entry == 0 || backendOf(entry) != backend || !takesPackets(backend)) return false;
+  const meta = metaOf(entry);
+  const age = elapsed(meta);
+  if (age > AGE_PER_TIMEOUT) return false;
+  const state = meta >>> AGE_BITS;
+  const after = tcpFlags & (FIN | RST) ? FLOW_CLOSING : state;
+  if (after != state) countActive(backend, -1);
+  if (after != state || age != 0) setMeta(entry, after);
+  return true;
+}
+
 function setMeta(entry: usize, state: u32): void {
   store<u8>(entry, <u8>((state << AGE_BITS) | (tickOf(state) & AGE_MASK)), WAY_META);
 }

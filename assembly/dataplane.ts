@@ -2,6 +2,7 @@
 // a binary that was compiled from another layout.
 
 export { mayEnter } from "./admission";
+export { forwardAllNat } from "./forward/forward";
 export { parseFragment4, parseFragment6 } from "./fragments";
 export { lean } from "./frames";
 export { foldDestination, slotHash } from "./hash";
@@ -14,6 +15,7 @@ export { abandon, pending } from "./ports";
 export { findPrefix } from "./prefix-map";
 export { classifyProbes } from "./probe";
 export * from "./reasons";
+export { parseReturn } from "./returns";
 export { refuseSource } from "./sources";
 export { flowOf, steer } from "./steer";
 export { findWildcard } from "./wildcards";

@@ -7,11 +7,12 @@
 
 import { addressKey } from "./address-key";
 import { fragmentOffset6, hasMoreFragments6, identification6 } from "./extensions";
+import { setKey } from "./flow";
 import { learn, portsOf } from "./fragment-table";
 import { datagramTag4, datagramTag6, flowKey4, flowKey6, foldDestination } from "./hash";
 import { portAt, self } from "./instance";
 import { MAX_LAYER4_OFFSET, PACKET_KIND_FRAGMENT, PORT_KIND_TRAFFIC } from "./layout";
-import { addressRule, belongTo, setKey } from "./parse";
+import { addressRule, belongTo } from "./parse";
 import { ownerOf } from "./ports";
 import {
   REASON_BAD_HEADER,

@@ -51,6 +51,10 @@ export const MAX_INTERFACES: u32 = 16;
 export const MAX_QUEUES: u32 = 64;
 /** Backend ids are 16 bits wide and 0 means none. */
 export const MAX_BACKENDS: u32 = 65535;
+/** Places that answers of backends come from (SERVICE_RETURN): one for each backend, protocol and port of a `nat` VIP. */
+export const MAX_RETURNS: u32 = 65536;
+/** Addresses of the machine's own (SERVICE_OWN). */
+export const MAX_OWN: u32 = 1024;
 /** Services are numbered in 16 bits of the flow key. */
 export const MAX_SERVICES: u32 = 65535;
 export const MAX_VIPS: u32 = 4096;
@@ -108,9 +112,10 @@ export const HEADER_SOURCE_V4: u32 = HEADER + 168;
 export const HEADER_SOURCE_V6: u32 = HEADER + 176;
 /** Timeouts in milliseconds, four words indexed by the FLOW_* state. */
 export const HEADER_TIMEOUTS: u32 = HEADER + 192;
-/** Line of its own: the publication epoch, and the address of the published services block. */
+/** Line of its own: the publication epoch, and the addresses of the published services block and routes block (0: none). */
 export const HEADER_EPOCH: u32 = HEADER + 256;
 export const HEADER_SERVICES: u32 = HEADER + 260;
+export const HEADER_ROUTES: u32 = HEADER + 268;
 /** Line of its own: 1 asks every worker to drain and return. */
 export const HEADER_STOP: u32 = HEADER + 320;
 /** Clock in milliseconds as a 64-bit float when the controller dictates it (offline); 0 for real time. */
@@ -205,6 +210,19 @@ export const RANGE_LAST: u32 = 2;
 /** Index of the VIP record. */
 export const RANGE_VIP: u32 = 4;
 
+// Two more kinds of slots, for `nat`. Their keys have a bit more in SERVICE_FAMILY.
+
+/** A backend's address and port, from which it answers for a service: the slot has that service's number and VIP, and */
+export const SERVICE_RETURN: u32 = 16;
+/** the VIP's port (network order, two bytes) and the backend's id. */
+export const SERVICE_VIP_PORT: u32 = 26;
+export const SERVICE_BACKEND: u32 = 28;
+/**
+ * An address of this machine, protocol and port 0: what backends send there is the host's own, but for ports of checks
+ * through the data plane. Those begin at the one in SERVICE_NUMBER, and SERVICE_VIP says how many they are.
+ */
+export const SERVICE_OWN: u32 = 32;
+
 /** The first line is read for every packet, the second for the modes and features that need it. */
 export const VIP_BYTES: u32 = LINE * 2;
 /** Index of the VIP, for its counters. */
@@ -225,12 +243,17 @@ export const VIP_SOURCE_V4_BITS: u32 = LINE + 4;
 export const VIP_SOURCE_V6: u32 = LINE + 8;
 export const VIP_SOURCE_V6_BITS: u32 = LINE + 24;
 
+/** Address in network order, 16 bytes; IPv4 takes the first four. What `nat` makes the source of answers. */
+export const VIP_ADDRESS: u32 = 48;
+
 /** The balancer answers echo requests to the VIP. */
 export const VIP_FLAG_ECHO: u32 = 1;
 /** VIP_GUARD or VIP_RATE_INTERVAL is set. */
 export const VIP_FLAG_GUARD: u32 = 2;
 /** VIP_SERVER_IDS is set. */
 export const VIP_FLAG_QUIC: u32 = 4;
+/** Backends' answers pass through: FORWARD_NAT. */
+export const VIP_FLAG_NAT: u32 = 16;
 
 /** Offset, from the start of the services block, of the prefix map of sources, with GUARD_*; 0 for none. */
 export const VIP_GUARD: u32 = 96;
@@ -250,6 +273,7 @@ export const FORWARD_L2: u32 = 1;
 export const FORWARD_GRE: u32 = 2;
 export const FORWARD_IPIP: u32 = 3;
 export const FORWARD_GUE: u32 = 4;
+export const FORWARD_NAT: u32 = 5;
 
 // ── Prefix map: part of a block of the table heap, immutable once published ──────────────────────
 //
@@ -290,6 +314,8 @@ export const BACKEND_STATE: u32 = 8;
 export const BACKEND_FAMILY: u32 = 12;
 /** Address in network order, 16 bytes; IPv4 takes the first four. */
 export const BACKEND_ADDRESS: u32 = 16;
+/** Port in network order, two bytes, that `nat` sends to; 0: the port that the packet has. */
+export const BACKEND_PORT: u32 = 32;
 
 export const BACKEND_STATE_FREE: u32 = 0;
 export const BACKEND_STATE_ACTIVE: u32 = 1;
@@ -297,6 +323,20 @@ export const BACKEND_STATE_ACTIVE: u32 = 1;
 export const BACKEND_STATE_DRAINING: u32 = 2;
 /** A hit on it counts as a miss. */
 export const BACKEND_STATE_DEAD: u32 = 3;
+
+// ── Routes: a block of the table heap, immutable once published ──────────────────────────────────
+//
+//   header line │ next hops, 8 bytes each │ prefix map: destination → index of its next hop
+//
+// The way to clients, for answers that pass through (`nat`).
+
+/** Offset of the prefix map from the block's start. */
+export const ROUTES_PREFIXES: u32 = 0;
+/** Number of next hops. */
+export const ROUTES_COUNT: u32 = 4;
+/** Each is a word as BACKEND_NEXT_HOP. */
+export const ROUTES_HOPS: u32 = LINE;
+export const ROUTE_HOP_BYTES: u32 = 8;
 
 // ── Probes: which backend a packet of a PORT_KIND_PROBE port goes to ──────────────────────────────
 
@@ -480,6 +520,8 @@ export const PACKET_KIND_ORDINARY: u32 = 0;
 export const PACKET_KIND_FRAGMENT: u32 = 1;
 /** An ICMP error about a packet of its flow. It has no line until it follows the flow's entry. */
 export const PACKET_KIND_ICMP_ERROR: u32 = 2;
+/** A backend's answer, on its way back to the client (`nat`): its key and ports are those of the client's packets. */
+export const PACKET_KIND_RETURN: u32 = 3;
 
 // ── Connection table ─────────────────────────────────────────────────────────────────────────────
 //

@@ -6,10 +6,10 @@
 // inline.always stands where a call would cost more than what it does: docs/performance.md, "Work on the data plane".
 
 import { WALK_REFUSED, WALK_TRUNCATED, walk } from "./extensions";
+import { setKey } from "./flow";
 import { parseFragment4, parseFragment6 } from "./fragments";
-import { flowKey4, flowKey6, foldDestination, lineOf, shardOf } from "./hash";
+import { flowKey4, flowKey6, foldDestination } from "./hash";
 import { parseIcmpError } from "./icmp-error";
-import { lineAt } from "./instance";
 import { MAX_LAYER4_OFFSET, VIP_FLAG_ECHO } from "./layout";
 import {
   REASON_BAD_HEADER,
@@ -24,7 +24,8 @@ import {
   REASON_TTL_EXPIRED,
 } from "./reasons";
 import { Packet, Vip } from "./records";
-import { findService, isWide, latestVip, serviceNumber, tailOf } from "./services";
+import { parseReturn } from "./returns";
+import { findService, hasReturns, isWide, latestVip, serviceNumber, tailOf } from "./services";
 import * as ethernet from "./wire/ethernet";
 import * as icmp from "./wire/icmp";
 import * as ipv4 from "./wire/ipv4";
@@ -91,7 +92,7 @@ function parseIpv4(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
     return REASON_NOT_VIP;
   }
   const service = inline.always(findService(destination, 0, tailOf(ports >>> 16, protocol, 4)));
-  if (service == 0) return REASON_NOT_VIP;
+  if (service == 0) return hasReturns() ? parseReturn(packet, ports) : REASON_NOT_VIP;
   const number = belongTo(packet, service);
   packet.ports = ports;
   const target = isWide(service) ? foldDestination(destination, 0, ports >>> 16) : 0;
@@ -138,7 +139,7 @@ function findFlow6(packet: Packet, ip: usize, ports: u32, protocol: u32): u32 {
   const destination0 = ipv6.destination0(ip);
   const destination1 = ipv6.destination1(ip);
   const service = inline.always(findService(destination0, destination1, tailOf(ports >>> 16, protocol, 6)));
-  if (service == 0) return REASON_NOT_VIP;
+  if (service == 0) return hasReturns() ? parseReturn(packet, ports) : REASON_NOT_VIP;
   const number = belongTo(packet, service);
   packet.ports = ports;
   const target = isWide(service) ? foldDestination(destination0, destination1, ports >>> 16) : 0;
@@ -232,9 +233,4 @@ export function belongTo(packet: Packet, service: usize): u32 {
   packet.service = <u16>number;
   packet.vip = latestVip;
   return number;
-}
-
-export function setKey(packet: Packet, key: u64): void {
-  packet.key = key;
-  packet.line = <u32>lineAt(shardOf(key), lineOf(key));
 }

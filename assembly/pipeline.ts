@@ -15,6 +15,7 @@ import { deliverIcmpError } from "./icmp-error";
 import { block, newFlows, self } from "./instance";
 import {
   PACKET_BYTES,
+  PACKET_KIND_RETURN,
   PACKET_LINE,
   PACKET_START,
   TRACK_HIT,
@@ -39,6 +40,7 @@ import {
   REASON_TABLE,
 } from "./reasons";
 import { Packet } from "./records";
+import { followReturn, takeReturning } from "./returns";
 import { flagsOfAll } from "./services";
 import { refuseSource } from "./sources";
 import { choose } from "./tables";
@@ -55,10 +57,15 @@ export function process(count: u32): void {
   if (probing != 0) classifyProbes(first, end);
   if ((flagsOfAll & (VIP_FLAG_GUARD | VIP_FLAG_QUIC)) != 0) askVips(first, end);
   touchAll(first, end, PACKET_LINE);
-  const missed = match(first, end);
-  if (missed != 0) {
-    consult(missed);
-    enter(firstMiss(), end);
+  if (takeReturning()) {
+    // Returns change entries without being hits or misses: everything in order.
+    enter(first, end);
+  } else {
+    const missed = match(first, end);
+    if (missed != 0) {
+      consult(missed);
+      enter(firstMiss(), end);
+    }
   }
   rewrite(first, end);
   emit(first, end);
@@ -170,6 +177,10 @@ function enter(first: usize, end: usize): void {
   for (let at = first; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
     if (packet.reason != REASON_NONE) continue;
+    if (packet.kind == PACKET_KIND_RETURN) {
+      followReturn(packet);
+      continue;
+    }
     const line: usize = packet.line;
     if (line == 0) {
       deliverIcmpError(packet);

@@ -6,6 +6,7 @@ import {
   PACKET_BYTES,
   PACKET_KIND_ICMP_ERROR,
   PACKET_KIND_ORDINARY,
+  PACKET_KIND_RETURN,
   VIP_FLAG_GUARD,
   VIP_FLAG_QUIC,
 } from "./layout";
@@ -22,8 +23,8 @@ export function askVips(first: usize, end: usize): void {
     const packet = changetype<Packet>(at);
     const isFlow = packet.reason == REASON_NONE;
     if (!isFlow && packet.reason != REASON_ECHO) continue;
-    // They come from routers on the way.
-    if (packet.kind == PACKET_KIND_ICMP_ERROR) continue;
+    // They come from routers on the way, and from backends.
+    if (packet.kind == PACKET_KIND_ICMP_ERROR || packet.kind == PACKET_KIND_RETURN) continue;
     const vip = changetype<Vip>(packet.vip);
     const flags: u32 = vip.flags;
     if (flags & VIP_FLAG_GUARD && refuse(packet, vip)) continue;

@@ -15,6 +15,7 @@ import {
   PACKET_BYTES,
   PACKET_KIND_ICMP_ERROR,
   PACKET_KIND_ORDINARY,
+  PACKET_KIND_RETURN,
   PORT_KIND_SELF_TEST,
   PORT_KIND_TRAFFIC,
 } from "./layout";
@@ -37,10 +38,15 @@ export function classifyProbes(first: usize, end: usize): void {
     const packet = changetype<Packet>(at);
     const kind = portAt(packet.port).kind;
     if (kind == PORT_KIND_TRAFFIC) continue;
+    const isReturn = packet.kind == PACKET_KIND_RETURN;
     const isFlow =
       (packet.reason == REASON_NONE || packet.reason == REASON_HANDED) && packet.kind == PACKET_KIND_ORDINARY;
     if (kind == PORT_KIND_SELF_TEST) {
       if (isFlow) choose(packet);
+      if (isReturn) {
+        packet.kind = <u8>PACKET_KIND_ORDINARY;
+        packet.backend = 0;
+      }
       packet.reason = <u8>REASON_PROBE;
     } else if (isFlow) {
       packet.backend = <u16>backendOfPort(packet);

@@ -16,6 +16,8 @@ export const REASON_TABLE: u32 = 4;
 export const REASON_SERVER_ID: u32 = 5;
 /** Forwarded: an ICMP error about a packet of a backend, delivered to that backend. */
 export const REASON_ICMP_ERROR: u32 = 6;
+/** Forwarded: a backend's answer, translated back for the client. */
+export const REASON_RETURN: u32 = 7;
 /** Replied. */
 export const REASON_ECHO: u32 = 8;
 /** Passed to the host. */
@@ -50,6 +52,10 @@ export const REASON_LAND: u32 = 41;
 export const REASON_DENIED: u32 = 42;
 /** More packets a second from its source's prefix than the VIP's guard allows. */
 export const REASON_RATE_LIMITED: u32 = 43;
+/** The checksum of an IPv4 header that was to be rewritten is wrong. */
+export const REASON_BAD_CHECKSUM: u32 = 48;
+/** No route leads to the client that a backend answers. */
+export const REASON_NO_ROUTE: u32 = 49;
 /** Not a verdict: the fragment waits for the first one of its datagram, and gets one later. */
 export const REASON_HELD: u32 = 62;
 /** Not a verdict: the packet went to the worker that owns its shard, which gives one. */

@@ -5,6 +5,7 @@ import {
   BACKEND_ADDRESS,
   BACKEND_FAMILY,
   BACKEND_NEXT_HOP,
+  BACKEND_PORT,
   BACKEND_STATE,
   PACKET_BACKEND,
   PACKET_FAMILY,
@@ -50,6 +51,7 @@ import {
   RING_FLAGS,
   RING_MASK,
   RING_PRODUCER,
+  VIP_ADDRESS,
   VIP_FLAGS,
   VIP_FORWARD,
   VIP_GUARD,
@@ -217,6 +219,12 @@ export class Vip {
   ttl: u8;
   flags: u8;
 
+  get address0(): u64 {
+    return load<u64>(changetype<usize>(this), VIP_ADDRESS);
+  }
+  get address1(): u64 {
+    return load<u64>(changetype<usize>(this), VIP_ADDRESS + 8);
+  }
   get guard(): u32 {
     return load<u32>(changetype<usize>(this), VIP_GUARD);
   }
@@ -246,7 +254,9 @@ export class Backend {
   family: u32;
   address0: u64;
   address1: u64;
+  port: u16;
 }
+if (offsetof<Backend>("port") != BACKEND_PORT) ERROR("BACKEND_PORT");
 if (offsetof<Backend>("nextHop") != BACKEND_NEXT_HOP) ERROR("BACKEND_NEXT_HOP");
 if (offsetof<Backend>("state") != BACKEND_STATE) ERROR("BACKEND_STATE");
 if (offsetof<Backend>("family") != BACKEND_FAMILY) ERROR("BACKEND_FAMILY");

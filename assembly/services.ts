@@ -17,6 +17,7 @@ import {
   SERVICES_VIPS,
   SERVICES_WILDCARDS,
   VIP_BYTES,
+  VIP_FLAG_NAT,
 } from "./layout";
 import { findWildcard } from "./wildcards";
 
@@ -42,7 +43,17 @@ export function refreshServices(): void {
 
 function remember(slot: usize): void {
   latest = slot;
-  latestVip = <u32>(services + load<u32>(services, SERVICES_VIPS) + load<u16>(slot, SERVICE_VIP) * VIP_BYTES);
+  latestVip = vipOf(slot);
+}
+
+/** Address of the VIP record that a slot refers to. */
+export function vipOf(slot: usize): u32 {
+  return <u32>(services + load<u32>(services, SERVICES_VIPS) + load<u16>(slot, SERVICE_VIP) * VIP_BYTES);
+}
+
+/** Whether some VIP has backends whose answers pass through. */
+export function hasReturns(): bool {
+  return (flagsOfAll & VIP_FLAG_NAT) != 0;
 }
 
 /** One branch instead of three. */
@@ -66,22 +77,27 @@ export function findService(address0: u64, address1: u64, tail: u32): usize {
 }
 
 function search(address0: u64, address1: u64, tail: u32): usize {
+  let found = findSlot(address0, address1, tail);
+  if (found == 0) {
+    if (services == 0 || load<u32>(services, SERVICES_WILDCARDS) == 0) return 0;
+    found = findWildcard(services, address0, address1, tail);
+  }
+  if (found != 0) remember(found);
+  return found;
+}
+
+/** Address of the slot of exactly this key, of any kind, or 0. Nothing is remembered. */
+export function findSlot(address0: u64, address1: u64, tail: u32): usize {
   if (services == 0) return 0;
   const mask = load<u32>(services, SERVICES_MASK);
   let i = slotHash(address0, address1, tail) & mask;
   for (;;) {
     const slot = services + SERVICES_SLOTS + i * SERVICE_BYTES;
-    if (holds(slot, address0, address1, tail)) {
-      remember(slot);
-      return slot;
-    }
+    if (holds(slot, address0, address1, tail)) return slot;
     if (load<u8>(slot, SERVICE_FAMILY) == 0) break;
     i = (i + 1) & mask;
   }
-  if (load<u32>(services, SERVICES_WILDCARDS) == 0) return 0;
-  const found = findWildcard(services, address0, address1, tail);
-  if (found != 0) remember(found);
-  return found;
+  return 0;
 }
 
 /**

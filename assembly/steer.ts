@@ -4,7 +4,14 @@
 import { addressKey } from "./address-key";
 import { shardOf } from "./hash";
 import { block } from "./instance";
-import { PACKET_BYTES, PACKET_KIND_ORDINARY, STEERED, STEERED_APART, WORKER_BATCH } from "./layout";
+import {
+  PACKET_BYTES,
+  PACKET_KIND_ORDINARY,
+  PACKET_KIND_RETURN,
+  STEERED,
+  STEERED_APART,
+  WORKER_BATCH,
+} from "./layout";
 import { classify } from "./pipeline";
 import { Packet } from "./records";
 import { refreshServices } from "./services";
@@ -37,11 +44,11 @@ export function steer(start: u32, length: u32): u32 {
 /**
  * The flow of a packet, as the lookup tables see it.
  * @returns address of a record with its service, key and hash, valid until the next call; 0 for what is no TCP or UDP
- *   flow of a VIP
+ *   flow of a VIP, and for what a backend answers
  */
 export function flowOf(start: u32, length: u32): u32 {
   const packet = read(start, length);
-  if (packet.line == 0) return 0;
+  if (packet.line == 0 || packet.kind == PACKET_KIND_RETURN) return 0;
   packet.hash = hashOf(packet);
   return <u32>changetype<usize>(packet);
 }

@@ -1,5 +1,5 @@
 // From a chosen backend to a packet that can leave: resolve the next hop, encapsulate as the VIP's mode says,
-// address it to the next hop. A mode is a way to rewrite (tunnel.ts for all that encapsulate) and a loop in forwardRun().
+// address it to the next hop. A mode is a way to rewrite (tunnel.ts for all that encapsulate, nat.ts) and a loop in forwardRun().
 
 import { backends, block, interfaces, portAt } from "../instance";
 import {
@@ -8,17 +8,31 @@ import {
   FORWARD_GUE,
   FORWARD_IPIP,
   FORWARD_L2,
+  FORWARD_NAT,
   INTERFACE_BYTES,
   INTERFACE_MTU,
   NO_PORT,
   PACKET_BYTES,
+  PACKET_KIND_FRAGMENT,
+  PACKET_KIND_ICMP_ERROR,
+  PACKET_KIND_RETURN,
   PORT_KIND_SELF_TEST,
   WORKER_EGRESS,
 } from "../layout";
 import { obstructed } from "../probe";
-import { REASON_ECHO, REASON_NONE, REASON_UNRESOLVED } from "../reasons";
+import {
+  REASON_ECHO,
+  REASON_FRAGMENT,
+  REASON_ICMP_UNSUPPORTED,
+  REASON_NO_ROUTE,
+  REASON_NONE,
+  REASON_TOO_BIG,
+  REASON_UNRESOLVED,
+} from "../reasons";
 import { Backend, Packet, Vip } from "../records";
+import { NO_ROUTE, nextHopTo } from "../routes";
 import { forwardL2 } from "./l2";
+import { toBackend, toClient } from "./nat";
 import { encapsulate } from "./tunnel";
 
 function modeOf(packet: Packet): u32 {
@@ -28,7 +42,7 @@ function modeOf(packet: Packet): u32 {
 /** Whether a packet is forwarded in a mode. What is in no other, such as a self-test that is for no VIP, is in layer 2's. */
 function isIn(packet: Packet, mode: u32): bool {
   const own = modeOf(packet);
-  return mode == FORWARD_L2 ? own - FORWARD_GRE > FORWARD_GUE - FORWARD_GRE : own == mode;
+  return mode == FORWARD_L2 ? own - FORWARD_GRE > FORWARD_NAT - FORWARD_GRE : own == mode;
 }
 
 /** The port by which an interface is reached: the one the packet came from if it can be. A self-test goes back in any case. */
@@ -92,6 +106,40 @@ function forwardAllGue(first: usize, end: usize): usize {
   return inline.always(forwardIn(first, end, FORWARD_GUE));
 }
 
+/** As forward(), for VIPs that translate addresses, in both directions. */
+function translate(packet: Packet): u32 {
+  // Neither a part of a datagram nor what an error quotes is translated.
+  if (packet.kind == PACKET_KIND_FRAGMENT) return REASON_FRAGMENT;
+  if (packet.kind == PACKET_KIND_ICMP_ERROR) return REASON_ICMP_UNSUPPORTED;
+  const isReturn = packet.kind == PACKET_KIND_RETURN;
+  const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
+  const nextHop = isReturn ? nextHopTo(packet) : atomic.load<u64>(changetype<usize>(backend));
+  if (nextHop == NO_ROUTE) return REASON_NO_ROUTE;
+  if (nextHop >>> 56 == 0) return REASON_UNRESOLVED;
+  const slot = <u32>(nextHop >>> 48) & 0xff;
+  const port = egress(packet.port, slot);
+  if (port == NO_PORT) return REASON_UNRESOLVED;
+  const egressInterface = interfaces + slot * INTERFACE_BYTES;
+  if (packet.ipLength > load<u32>(egressInterface, INTERFACE_MTU)) return REASON_TOO_BIG;
+  const obstacle = isReturn ? toClient(packet) : toBackend(packet, backend);
+  if (obstacle != REASON_NONE) return obstacle;
+  forwardL2(packet.start, nextHop, load<u64>(egressInterface));
+  packet.port = <u8>port;
+  return REASON_NONE;
+}
+
+/** Exported by the module, so that the compiler keeps it apart from the loops of other modes. */
+export function forwardAllNat(first: usize, end: usize): usize {
+  let at = first;
+  for (; at < end; at += PACKET_BYTES) {
+    const packet = changetype<Packet>(at);
+    if (packet.reason >= REASON_ECHO || !isIn(packet, FORWARD_NAT)) break;
+    const obstacle = inline.always(translate(packet));
+    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
+  }
+  return at;
+}
+
 /**
  * Rewrites the packets from `first` on that are forwarded in the same mode; what cannot go gets another reason.
  * @returns the record after the last of them
@@ -101,5 +149,6 @@ export function forwardRun(first: usize, end: usize): usize {
   if (mode == FORWARD_GRE) return forwardAllGre(first, end);
   if (mode == FORWARD_IPIP) return forwardAllIpip(first, end);
   if (mode == FORWARD_GUE) return forwardAllGue(first, end);
+  if (mode == FORWARD_NAT) return forwardAllNat(first, end);
   return forwardAllL2(first, end);
 }

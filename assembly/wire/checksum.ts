@@ -12,7 +12,22 @@ export function checksumOf(sum: u64): u32 {
   return ~foldSum(sum) & 0xffff;
 }
 
+/** What it adds to a sum that a 32-bit word, or two of 16 bits, became another (RFC 1624 §3: ~m + m'). All raw. */
+export function change(before: u32, after: u32): u64 {
+  return <u64>~before + after;
+}
+
+/** The same of one 16-bit word. */
+export function changeWord(before: u32, after: u32): u64 {
+  return <u64>(~before & 0xffff) + after;
+}
+
+/** Corrects a checksum for words that changed: RFC 1624 eqn. 3. @param changes a sum of change() */
+export function replaceSum(checksum: u32, changes: u64): u32 {
+  return checksumOf(<u64>(~checksum & 0xffff) + changes);
+}
+
 /** Corrects a checksum for one 16-bit word that changed: RFC 1624 eqn. 3. All raw. */
 export function replaceWord(checksum: u32, before: u32, after: u32): u32 {
-  return checksumOf(<u64>(~checksum & 0xffff) + (~before & 0xffff) + after);
+  return replaceSum(checksum, changeWord(before, after));
 }

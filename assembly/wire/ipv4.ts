@@ -3,7 +3,7 @@
 //   0   1     2        4     6               8     9       10        12       16            20
 //   ├v/l┼ tos ┼ length ┼ id ─┼ flags offset ─┼ ttl ┼ proto ┼ checksum┼ source ┼ destination ┤
 
-import { checksumOf, replaceWord } from "./checksum";
+import { checksumOf, replaceSum, replaceWord } from "./checksum";
 
 const VERSION_LENGTH: usize = 0;
 const TOS: usize = 1;
@@ -13,8 +13,8 @@ const FRAGMENT: usize = 6;
 const TTL: usize = 8;
 const PROTOCOL: usize = 9;
 const CHECKSUM: usize = 10;
-const SOURCE: usize = 12;
-const DESTINATION: usize = 16;
+export const SOURCE: usize = 12;
+export const DESTINATION: usize = 16;
 
 export const IPV4_BYTES: u32 = 20;
 export const PROTOCOL_ICMP: u32 = 1;
@@ -110,6 +110,25 @@ export function write(
   store<u16>(ip, <u16>third, TTL);
   store<u16>(ip, <u16>checksum, CHECKSUM);
   store<u64>(ip, <u64>source | ((<u64>destination) << 32), SOURCE);
+}
+
+/** Whether the header's checksum is right. Needs the whole header. */
+export function isIntact(ip: usize): bool {
+  const end = ip + headerBytes(ip);
+  let sum: u64 = 0;
+  for (let at = ip; at < end; at += 4) sum += load<u32>(at);
+  return checksumOf(sum) == 0;
+}
+
+/**
+ * Takes one off the TTL, which is not 0, and corrects the checksum for that and for more changes of the header.
+ * @param changes as replaceSum has them
+ */
+export function forwardTtl(ip: usize, changes: u64): void {
+  // Of the raw word with the protocol the TTL is the low byte: w becomes w − 1, and ~w + w − 1 is always this.
+  const oneLess: u64 = 0xfffe;
+  store<u8>(ip, load<u8>(ip, TTL) - 1, TTL);
+  store<u16>(ip, <u16>replaceSum(load<u16>(ip, CHECKSUM), changes + oneLess), CHECKSUM);
 }
 
 /** Replaces the TTL and corrects the checksum. */

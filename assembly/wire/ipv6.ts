@@ -7,8 +7,8 @@ const VERSION_CLASS: usize = 0;
 const PAYLOAD_LENGTH: usize = 4;
 const NEXT_HEADER: usize = 6;
 const HOP_LIMIT: usize = 7;
-const SOURCE: usize = 8;
-const DESTINATION: usize = 24;
+export const SOURCE: usize = 8;
+export const DESTINATION: usize = 24;
 
 export const IPV6_BYTES: u32 = 40;
 /** The unit of extension headers: each has at least so many bytes. */

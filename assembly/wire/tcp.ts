@@ -1,11 +1,12 @@
 // TCP header, RFC 9293 §3.1: what a balancer looks at.
 //
-//   0        2             4          8        12        13      14
-//   ├ source ┼ destination ┼ sequence ┼ ack ───┼ offset ─┼ flags ┼ …
+//   0        2             4          8        12        13      14       16         18
+//   ├ source ┼ destination ┼ sequence ┼ ack ───┼ offset ─┼ flags ┼ window ┼ checksum ┼ …
 
 const PORTS: usize = 0;
 const DATA_OFFSET: usize = 12;
 const FLAGS: usize = 13;
+const CHECKSUM: usize = 16;
 
 export const TCP_BYTES: u32 = 20;
 export const FIN: u32 = 1;
@@ -25,4 +26,11 @@ export function headerBytes(tcp: usize): u32 {
 }
 export function flags(tcp: usize): u32 {
   return load<u8>(tcp, FLAGS);
+}
+/** Raw. */
+export function checksum(tcp: usize): u32 {
+  return load<u16>(tcp, CHECKSUM);
+}
+export function setChecksum(tcp: usize, checksum: u32): void {
+  store<u16>(tcp, <u16>checksum, CHECKSUM);
 }

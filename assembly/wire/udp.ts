@@ -5,6 +5,7 @@
 
 const PORTS: usize = 0;
 const LENGTH: usize = 4;
+const CHECKSUM: usize = 6;
 
 export const UDP_BYTES: u32 = 8;
 
@@ -15,6 +16,14 @@ export function ports(udp: usize): u32 {
 /** Bytes of header and data. */
 export function length(udp: usize): u32 {
   return bswap<u16>(load<u16>(udp, LENGTH));
+}
+/** Raw; 0 where the sender computed none. */
+export function checksum(udp: usize): u32 {
+  return load<u16>(udp, CHECKSUM);
+}
+/** Writes a computed checksum: 0 as its complement, since 0 means that there is none (RFC 768). */
+export function setChecksum(udp: usize, checksum: u32): void {
+  store<u16>(udp, <u16>(checksum == 0 ? 0xffff : checksum), CHECKSUM);
 }
 
 /**

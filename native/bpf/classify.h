@@ -165,7 +165,37 @@ static __always_inline bool classify_ipv6(struct flow *flow, void *l3, void *end
 	return classify_layer4(flow, l3 + sizeof(*ip) + walked, end, payload - walked, next, IPPROTO_ICMPV6);
 }
 
-/** Whether the packet is for a VIP; if so, `*key` is its flow key. */
+/**
+ * Turns round a flow that is for no service but comes from where a backend answers: then it is the client's, with the number of
+ * its service. Nothing that goes to this machine itself is, ports of checks through the data plane apart.
+ */
+static __always_inline __u32 turn_round(struct flow *flow)
+{
+	struct service_key origin = {}, own = flow->service;
+	__u16 port = flow->service.port;
+	__u8 protocol = flow->service.protocol;
+
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+		return 0;
+	__builtin_memcpy(origin.address, flow->source, sizeof(origin.address));
+	origin.port = flow->source_port;
+	origin.protocol = protocol;
+	origin.family = flow->service.family | SERVICE_RETURN;
+	__u32 *number = bpf_map_lookup_elem(&services, &origin);
+	if (!number)
+		return 0;
+	own.port = 0;
+	own.protocol = 0;
+	own.family |= SERVICE_OWN;
+	__u32 *range = bpf_map_lookup_elem(&services, &own);
+	if (range && (__u32)bpf_ntohs(port) - (*range & 0xffff) >= *range >> 16)
+		return 0;
+	__builtin_memcpy(flow->source, flow->service.address, sizeof(flow->source));
+	flow->source_port = port;
+	return *number;
+}
+
+/** Whether the packet is for a VIP, or for a client from a backend of one; if so, `*key` is its flow key. */
 static __always_inline bool classify(struct xdp_md *ctx, __u64 *key)
 {
 	void *at = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -204,6 +234,10 @@ static __always_inline bool classify(struct xdp_md *ctx, __u64 *key)
 	struct secret_words *words = bpf_map_lookup_elem(&secret, &zero);
 	bool wide;
 	__u32 number = find_service(&flow.service, &wide);
+	if (!number) {
+		number = turn_round(&flow);
+		wide = false;
+	}
 	if (!number || !words)
 		return false;
 	__u64 target = wide ? fold_destination(words, flow.service.address, flow.service.port) : 0;

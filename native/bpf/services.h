@@ -19,7 +19,10 @@
 /** Prefixes that can contain one address: of every length. */
 #define MAX_NESTED 129
 
-/** First 20 bytes of a SERVICE record. An address service has the protocol ICMP or ICMPv6 and port 0. */
+/**
+ * First 20 bytes of a SERVICE record. An address service has the protocol ICMP or ICMPv6 and port 0. With SERVICE_RETURN in
+ * the family it is where a backend answers from, with SERVICE_OWN an address of this machine.
+ */
 struct service_key {
 	__u32 address[4];
 	__be16 port;
@@ -32,7 +35,10 @@ _Static_assert(offsetof(struct service_key, protocol) == SERVICE_PROTOCOL, "SERV
 _Static_assert(offsetof(struct service_key, family) == SERVICE_FAMILY, "SERVICE_FAMILY");
 _Static_assert(sizeof(struct service_key) == SERVICE_NUMBER, "SERVICE_NUMBER");
 
-/** Number of each service of one address and port, from 1. */
+/**
+ * Number of each service of one address and port, from 1; of a return, that of the service that it answers for; of an own address,
+ * the first port at which answers are the balancer's all the same, and in the high half, how many.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1); /* set when the object is loaded */

@@ -22,7 +22,7 @@ use crate::{
     error::{Code, Result, argument, system},
     interface,
     kernel::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE},
-    layout::{MAX_WORKERS, SERVICE_NUMBER, SHARDS},
+    layout::{MAX_WORKERS, SERVICE_FAMILY, SERVICE_NUMBER, SERVICE_OWN, SHARDS},
     memory::raise_memlock_limit,
     object,
     refusal::{attach_refused, load_refused, map_refused},
@@ -40,7 +40,8 @@ const MOST_LOAD_ATTEMPTS: u32 = 20;
 pub struct ProgramSizes {
     /// Socket indices: interfaces × queues × MAX_WORKERS.
     pub sockets: u32,
-    /// Services, address services included; as many prefixes of such.
+    /// Services, address services included, places that answers come from, and addresses of the machine; as many prefixes
+    /// of services.
     pub services: u32,
     /// Interfaces.
     pub interfaces: u32,
@@ -191,17 +192,20 @@ impl XdpProgram {
     }
 
     /// Adds or changes a service: `key` is the first 20 bytes of its SERVICE record (address 16, port 2 in
-    /// network order, protocol, family); `number` its number, from 1.
+    /// network order, protocol, family); `number` its number, from 1. With SERVICE_RETURN in the family, the number
+    /// is that of the service that a backend answers for from there. With SERVICE_OWN it is an address of this
+    /// machine, and `number` the first port at which answers are not the host's, and in the high half how many.
     #[napi]
     pub fn set_service(&mut self, key: &[u8], number: u32) -> Result<()> {
-        if number == 0 || number > crate::layout::MAX_SERVICES {
+        let key = service_key(key)?;
+        let own = u32::from(key[SERVICE_FAMILY as usize]) & SERVICE_OWN != 0;
+        if !own && (number == 0 || number > crate::layout::MAX_SERVICES) {
             return Err(argument(
                 "number",
                 number,
                 format_args!("1 to {}", crate::layout::MAX_SERVICES),
             ));
         }
-        let key = service_key(key)?;
         self.services
             .insert(key, number, 0)
             .map_err(|error| map_refused("adding a service", &error))

@@ -14,7 +14,11 @@ export function register(program: Command): void {
     .option("--backends <n>", "backends, 0 to 79", Number, 4)
     .option("--queues <n>", "queues of every interface", Number, 2)
     .option("--arms <n>", "interfaces per balancer; with 2 the backends are on the second", Number, 1)
-    .option("--forward <mode>", "how balancers deliver: l2 or gre (backends decapsulate)", "l2")
+    .option(
+      "--forward <mode>",
+      "how balancers deliver: l2, gre (backends decapsulate) or nat (backends answer through lb1)",
+      "l2",
+    )
     .option("--vip <address...>", "addresses or prefixes that backends hold (default: 10.99.0.1 fd99::1)")
     .option("--mtu <bytes>", "MTU of every link", Number, 1500)
     .option("--ports <list>", "ports of the servers, e.g. 80,8080", "80")

@@ -8,6 +8,7 @@ import { checkServices } from "./overlap.ts";
 import { checkPolicies } from "./policies.ts";
 import { isPrime, nextPrime } from "./prime.ts";
 import { checkPort, probedVip, protocolOf, servicePort } from "./probing.ts";
+import { checkNat } from "./returns.ts";
 import type { Config } from "./schema.ts";
 import { expectation } from "./suggest.ts";
 import { isTunnel, sourcePrefixOf } from "./tunnel.ts";
@@ -37,6 +38,7 @@ export function checkConsistency(config: DraftConfig, context: z.core.$Refinemen
   checkVips(config, report);
   checkServices(config.vips ?? [], report);
   checkTunnels(config, report);
+  checkNat(config, report);
   checkAdmin(config.admin, report);
   checkAnnounce(config, report);
   checkHealth(config, report);

@@ -22,7 +22,8 @@ expected\`, and the command ends with exit code 2. Keys that are not listed here
 
 Across keys: names of VIPs are unique, and names of backends in their pool; an (address, protocol, port) belongs to one
 VIP; a VIP's pool exists; a tunnel needs \`machine.address\` for IPv4 backends and \`machine.address6\` for IPv6 ones, or a
-source prefix, of which there is one for each family at most; a health check has a port and, via \`tunnel\`, a VIP with that port; \`announce\` has one of \`gobgp\` and \`exec\`,
+source prefix, of which there is one for each family at most; \`forward: nat\` stays in one IP version, and no two of its
+services have a backend's port in common; a health check has a port and, via \`tunnel\`, a VIP with that port; \`announce\` has one of \`gobgp\` and \`exec\`,
 and a next hop for each family that has a VIP; \`workers.cpus\` has a CPU for each worker; \`admin.listen\` is on loopback
 or has a token. At most 16 interfaces, 32 workers, 4,096 VIPs, 4,096 pools, 65,535 backends in all pools, and 65,535
 services: one for each VIP address, and one for each port and protocol of each VIP.

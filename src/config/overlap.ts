@@ -2,13 +2,14 @@
 // (docs/datapath.md §1), and the numbers of services suffice.
 
 import { MAX_SERVICES } from "../../assembly/layout.ts";
-import { breadth, type PortRange, type Ports, portRange, portsText } from "./ports.ts";
+import { breadth, type PortRange, type Ports, portRange, portsText, singlePorts } from "./ports.ts";
 
 /** The parts that matter here, of a configuration that may be incomplete. */
 interface Vip {
   address?: string | undefined;
   protocol?: "tcp" | "udp" | "any" | undefined;
   port?: (Ports | undefined)[] | undefined;
+  forward?: string | undefined;
 }
 
 type Report = (path: (string | number)[], message: string) => void;
@@ -59,10 +60,13 @@ export function checkServices(vips: readonly (Vip | undefined)[], report: Report
       }
       for (const protocol of protocols) {
         const service = `${vip.address} ${protocol}`;
-        const key: string = `${service} ${breadth(ports)}`;
+        // A range of `nat` is so many single ports (expandServices).
+        const single = vip.forward === "nat" && ports !== 0;
+        const key: string = `${service} ${single ? 0 : breadth(ports)}`;
         const ranges: Ranges = taken.get(key) ?? new Ranges();
         taken.set(key, ranges);
-        numbers.add(`${service} ${ports}`);
+        if (single && !full) for (const port of singlePorts(ports)) numbers.add(`${service} ${port}`);
+        else numbers.add(`${service} ${ports}`);
         const other = ranges.take(ports, index);
         if (!other) continue;
         report(path, overlapOfVips(service, ports, other));

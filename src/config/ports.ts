@@ -29,6 +29,18 @@ export function containsPort(ports: Ports, port: number): boolean {
   return first <= port && port <= last;
 }
 
+/** All of these, one by one. */
+export function singlePorts(ports: Ports): number[] {
+  const { first, last } = portRange(ports);
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
+
+/** How many those are. */
+export function singlePortCount(ports: Ports): number {
+  const { first, last } = portRange(ports);
+  return last - first + 1;
+}
+
 /** Breadth of what is written: of a port, a range and every port the earlier one takes a packet. */
 export function breadth(ports: Ports): 0 | 1 | 2 {
   if (ports === 0) return 2;

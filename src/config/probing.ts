@@ -38,11 +38,17 @@ export function probedVip<V extends Service>(
   );
 }
 
-/** Port that a backend is checked at; undefined where none is known. `fallback` is servicePort's. */
+/**
+ * Port that a check of a backend goes to; undefined where none is known. Through the tunnel that is a VIP's, which may lead to
+ * another of the backend's (`forward: nat`).
+ * @param fallback servicePort's
+ */
 export function checkPort(
-  health: { port?: number | undefined },
+  health: { port?: number | undefined; via?: string | undefined },
   backend: { port?: number | undefined; healthPort?: number | undefined },
   fallback: number | undefined,
 ): number | undefined {
-  return backend.healthPort ?? health.port ?? backend.port ?? fallback;
+  const named = backend.healthPort ?? health.port;
+  if (health.via === "tunnel") return named ?? fallback ?? backend.port;
+  return named ?? backend.port ?? fallback;
 }

@@ -15,6 +15,7 @@ export function renderSummary(summary: Summary): string {
     ...summary.pools.map(renderPool),
   ];
   if (count > 0) sections.push(summary.warnings.map((issue) => `warning: ${formatIssue(issue)}`).join("\n"));
+  if (summary.notes.length > 0) sections.push(summary.notes.map((note) => `note: ${note}`).join("\n"));
   return sections.filter((section) => section !== "").join("\n\n");
 }
 

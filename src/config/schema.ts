@@ -7,6 +7,7 @@ import {
   FORWARD_GUE,
   FORWARD_IPIP,
   FORWARD_L2,
+  FORWARD_NAT,
   MAX_INTERFACES,
   MAX_WORKERS,
 } from "../../assembly/layout.ts";
@@ -121,7 +122,10 @@ const backend = section({
   address: unicastAddress().describe("Where the backend is."),
   port: portNumber()
     .optional()
-    .describe("Port of the service on the backend. No mode changes the port of a packet."),
+    .describe(
+      "Port of the service on the backend. With `forward: nat` packets go to it; without it, to the port that they have. " +
+        "The other modes leave a packet's port alone.",
+    ),
   weight: integer(0, 65535)
     .prefault(1)
     .describe("Share of new flows, relative to the other backends of the pool. 0 takes none."),
@@ -174,12 +178,14 @@ const vip = section({
       "packet before a range, and a range before every port.",
   ),
   pool: name().describe("The pool that its flows go to."),
-  forward: choice("l2", ...TUNNEL_MODES)
+  forward: choice("l2", ...TUNNEL_MODES, "nat")
     .prefault("l2")
     .describe(
-      "`l2` rewrites the MAC addresses: the backend is on the same segment. The others are tunnels, and the backend may be " +
-        "anywhere: `gre` (RFC 2784), `ipip` (IP in IP, of either family in either), `gue` (in UDP: GUE variant 1, which is " +
-        "foo-over-UDP of IP). In each of them the backend holds the virtual address on a loopback and answers the client directly.",
+      "`l2` rewrites the MAC addresses: the backend is on the same segment. The tunnels lead to backends anywhere: " +
+        "`gre` (RFC 2784), `ipip` (IP in IP, of either family in either), `gue` (in UDP: GUE variant 1, which is foo-over-UDP of " +
+        "IP). In each of these the backend holds the virtual address on a loopback and answers the client directly. `nat` replaces " +
+        "the virtual address and port by the backend's: the backend needs to know nothing, but its answers must come back " +
+        "through this machine (docs/nat.md).",
     ),
   tunnel: tunnel.prefault({}).describe("What the tunnels need to know."),
   echo: boolean().prefault(true).describe("Whether the balancer answers pings to the virtual address."),
@@ -230,4 +236,5 @@ export const FORWARD_MODES: Readonly<Record<VipConfig["forward"], number>> = {
   gre: FORWARD_GRE,
   ipip: FORWARD_IPIP,
   gue: FORWARD_GUE,
+  nat: FORWARD_NAT,
 };

@@ -6,7 +6,7 @@ import {
   SERVICE_PROTOCOL,
 } from "../../assembly/layout.ts";
 import { addressFamily } from "./address.ts";
-import { breadth, containsPort, isSinglePort, type Ports } from "./ports.ts";
+import { breadth, containsPort, isSinglePort, type Ports, singlePorts } from "./ports.ts";
 import { addressBits, parsePrefix } from "./prefix.ts";
 import type { Config, VipConfig } from "./schema.ts";
 
@@ -57,7 +57,7 @@ export function expandServices(config: Pick<Config, "vips">): Service[] {
   const services: Service[] = [];
   const numbers = new Map<string, number>();
   const addresses = new Set<string>();
-  for (const [vipIndex, { address, protocol, port: ports }] of config.vips.entries()) {
+  for (const [vipIndex, { address, protocol, port: ports, forward }] of config.vips.entries()) {
     const family = addressFamily(address);
     const add = (protocol: number, port: Ports) => {
       const name = numberName({ address, protocol, port });
@@ -67,7 +67,9 @@ export function expandServices(config: Pick<Config, "vips">): Service[] {
     };
     if (!addresses.has(address)) add(family === 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6, 0);
     addresses.add(address);
-    for (const each of PROTOCOLS[protocol]) for (const port of ports) add(each, port);
+    // Answers of `nat` name their service, so that each of its ports is one.
+    const all = forward === "nat" ? ports.flatMap(singlePorts) : ports;
+    for (const each of PROTOCOLS[protocol]) for (const port of all) add(each, port);
   }
   return services;
 }
@@ -100,8 +102,12 @@ export function serviceOfPort<S extends Service>(
 /**
  * The key that a service of one address and port is found by: the bytes of its SERVICE_* record up to its number, 20 of
  * them.
+ * @param kind SERVICE_RETURN or SERVICE_OWN for what is no service
  */
-export function serviceKey(service: { address: string; protocol: number; port: number }): Uint8Array {
+export function serviceKey(
+  service: { address: string; protocol: number; port: number },
+  kind = 0,
+): Uint8Array {
   const key = new Uint8Array(SERVICE_NUMBER);
   const { bytes, family, length } = parsePrefix(service.address);
   if (length !== addressBits(family)) throw new RangeError(`${service.address} is not one address`);
@@ -109,6 +115,6 @@ export function serviceKey(service: { address: string; protocol: number; port: n
   key[SERVICE_PORT] = service.port >>> 8;
   key[SERVICE_PORT + 1] = service.port & 0xff;
   key[SERVICE_PROTOCOL] = service.protocol;
-  key[SERVICE_FAMILY] = family;
+  key[SERVICE_FAMILY] = family + kind;
   return key;
 }

@@ -67,6 +67,8 @@ export interface Summary {
   /** What the arena would take on this machine. */
   memory?: MemorySummary;
   warnings: ConfigIssue[];
+  /** What the network around the machine must do; none in most cases. */
+  notes: string[];
   errors: readonly ConfigIssue[];
 }
 
@@ -92,13 +94,23 @@ export function summarize(
     vips: summarizeVips(config),
     pools: summarizePools(config),
     warnings: [...warnings, ...mtuWarnings(file, config, facts)],
+    notes: notesOf(config),
     errors: [],
   };
 }
 
+function notesOf({ vips }: Config): string[] {
+  const translated = vips.filter(({ forward }) => forward === "nat").map(({ name }) => name);
+  if (translated.length === 0) return [];
+  const names = translated.length > 3 ? `${translated.length} VIPs` : translated.join(", ");
+  return [
+    `forward: nat (${names}): backends must send their answers through this machine, as by a default route to it; see nat.md`,
+  ];
+}
+
 /** The summary of a configuration that cannot be used. */
 export function summarizeErrors(file: string, errors: readonly ConfigIssue[]): Summary {
-  return { ok: false, file, vips: [], pools: [], warnings: [], errors };
+  return { ok: false, file, vips: [], pools: [], warnings: [], notes: [], errors };
 }
 
 function summarizeVips(config: Config): VipSummary[] {

@@ -108,6 +108,46 @@ export function batchErrors(stderr: string): Map<number, string> {
   return errors;
 }
 
+/** A route of the main table. */
+export interface KernelRoute {
+  /** With its length, or an address alone. */
+  prefix: string;
+  /** Undefined for a route that leads nowhere (unreachable, blackhole, prohibit), or by a link that is down. */
+  dev: string | undefined;
+  /** Undefined when destinations are on the link. */
+  gateway: string | undefined;
+  metric: number;
+}
+
+interface Leg {
+  dev?: string;
+  gateway?: string;
+  via?: { host: string };
+  flags?: string[];
+}
+
+const UNUSABLE = new Set(["dead", "linkdown"]);
+
+/** The main table's unicast routes of a family, those to link-local addresses left out. */
+export async function routesOf(family: 4 | 6): Promise<KernelRoute[]> {
+  const routes = await ip<Leg & { type?: string; dst: string; metric?: number; nexthops?: Leg[] }>(
+    ...[`-${family}`, "route", "show", "table", "main"],
+  );
+  return routes.flatMap(({ type = "unicast", dst, metric = 0, nexthops, ...only }) => {
+    if (type === "multicast" || type === "throw" || dst.startsWith("fe80:")) return [];
+    const prefix = dst === "default" ? (family === 4 ? "0.0.0.0/0" : "::/0") : dst;
+    const legs = (nexthops ?? [only]).filter(({ flags = [] }) => !flags.some((flag) => UNUSABLE.has(flag)));
+    const leg = type === "unicast" ? legs[0] : undefined;
+    return [{ prefix, metric, dev: leg?.dev, gateway: leg?.gateway ?? leg?.via?.host }];
+  });
+}
+
+/** All addresses of this machine. */
+export async function addressesOf(): Promise<string[]> {
+  const links = await ip<{ addr_info?: { local?: string }[] }>("address", "show");
+  return links.flatMap(({ addr_info = [] }) => addr_info.flatMap(({ local }) => local ?? []));
+}
+
 /** Neighbours of an interface. */
 export async function neighboursOf(dev: string): Promise<Neighbour[]> {
   const entries = await ip<{ dst: string; lladdr?: string; state?: string[]; managed?: null }>(

@@ -1,4 +1,4 @@
-// What happens to the kernel's links, routes and neighbours, told by one `ip monitor`.
+// What happens to the kernel's links, addresses, routes and neighbours, told by one `ip monitor`.
 //
 //   state      entered by                           in it
 //   new        constructor                          nothing is told
@@ -20,7 +20,7 @@ const LAST_RETRY_MS = 5000;
 /** It has not failed at once when it has lived so long: the next end is a first one again. */
 const STEADY_MS = 10_000;
 
-const LABELS = { "[LINK]": "link", "[ROUTE]": "route", "[NEIGH]": "neigh" } as const;
+const LABELS = { "[LINK]": "link", "[ROUTE]": "route", "[NEIGH]": "neigh", "[ADDR]": "address" } as const;
 /** What may change; `neigh` are neighbours. */
 export type KernelObject = (typeof LABELS)[keyof typeof LABELS];
 
@@ -44,7 +44,7 @@ export class KernelMonitor {
 
   /** Begins to listen. Who outlives a kill -9 of this process meets the end of its pipe at the next change of any kind. */
   start(): void {
-    const monitor = spawn("ip", ["monitor", "label", "link", "route", "neigh"], {
+    const monitor = spawn("ip", ["monitor", "label", "link", "route", "neigh", "address"], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#monitor = monitor;

@@ -10,6 +10,7 @@
 
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { MAX_OWN } from "../../assembly/layout.ts";
 import type { Config } from "../config/schema.ts";
 import { auditFrames, type FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
@@ -17,11 +18,14 @@ import type { Applied, DirectoryBackend } from "../dataplane/directory.ts";
 import { Engine } from "../dataplane/engine.ts";
 import { workerCount } from "../dataplane/plan.ts";
 import { WorkerPool } from "../dataplane/pool.ts";
+import type { Way } from "../dataplane/routes.ts";
+import { ownSlot } from "../dataplane/steering.ts";
 import { GuidewayError } from "../errors.ts";
 import { MemoryQueue } from "../io/memory-queue.ts";
 import { findInterfaces, XdpPorts } from "../io/xdp.ts";
 import type { Logger } from "../log.ts";
 import { loadNative } from "../native.ts";
+import { ClientRoutes } from "./client-routes.ts";
 import { ForwarderHealth } from "./forwarder/forwarder-health.ts";
 import { lookAtLinks } from "./forwarder/links.ts";
 import { KernelMonitor } from "./kernel-monitor.ts";
@@ -42,6 +46,8 @@ export class Machine {
   readonly engine: Engine;
   readonly ports: XdpPorts;
   readonly neighbours: Neighbours;
+  /** Where answers of backends go that pass through. */
+  readonly clients: ClientRoutes;
   /** Whether this machine forwards. */
   readonly forwarder: ForwarderHealth;
   /** Ways to the backends through the data plane; present when the first configuration had checks `via: tunnel`. */
@@ -88,7 +94,39 @@ export class Machine {
       monitor: this.#monitor,
       log,
     });
+    this.clients = new ClientRoutes({
+      interfaces: config.interfaces,
+      fixed: this.#waysToChecks(),
+      setWays: (ways) => this.engine.routes.set(ways),
+      setOwn: (addresses) => this.#setOwn(addresses),
+      monitor: this.#monitor,
+      log,
+    });
     this.forwarder = this.#forwarderHealth();
+  }
+
+  /** Answers to checks that went through the data plane go back by the same link, to the host. */
+  #waysToChecks(): Way[] {
+    const { address, address6 } = this.#config.machine;
+    const hop = this.ports.wayToHost;
+    if (!hop) return [];
+    return [address, address6].flatMap((prefix) => (prefix === undefined ? [] : { prefix, hop }));
+  }
+
+  /** What backends send to these addresses is the host's. */
+  #setOwn(addresses: readonly string[]): void {
+    const { machine, forwarder } = this.#config;
+    const checked = (address: string) => this.probes && [machine.address, machine.address6].includes(address);
+    const slots = addresses
+      .slice(0, MAX_OWN)
+      .map((address) => ownSlot(address, checked(address) ? forwarder.probe : { firstPort: 0, ports: 0 }));
+    const { removed, added } = this.engine.directory.setOwn(slots).slots;
+    this.ports.removeSlots(removed);
+    this.ports.addSlots(added);
+  }
+
+  get #translates(): boolean {
+    return this.#config.vips.some(({ forward }) => forward === "nat");
   }
 
   #forwarderHealth(): ForwarderHealth {
@@ -148,6 +186,7 @@ export class Machine {
     this.#pool = new WorkerPool(this.engine, { sockets: this.ports.sockets, ...(cpus && { cpus }) });
     this.#monitor.start();
     this.neighbours.start();
+    await this.clients.follow(this.#translates);
     await Promise.race([this.#resolve(this.engine.directory.backends), this.#pool.failure()]);
     this.ports.attach();
     for (const { name, queues, sockets, program } of this.ports.interfaces) {
@@ -159,7 +198,8 @@ export class Machine {
   /** Finds the neighbours of all backends, and waits a little for those of the given ones that do not answer at once. */
   async #resolve(backends: readonly DirectoryBackend[]): Promise<void> {
     await this.neighbours.follow(this.engine.directory.backends.filter(Boolean));
-    for (let waited = 0; waited < RESOLVE_MS && !this.neighbours.resolved(backends.filter(Boolean)); ) {
+    const resolved = () => this.neighbours.resolved(backends.filter(Boolean)) && this.clients.resolved;
+    for (let waited = 0; waited < RESOLVE_MS && !resolved(); ) {
       await sleep(RESOLVE_STEP_MS);
       waited += RESOLVE_STEP_MS;
     }
@@ -187,9 +227,12 @@ export class Machine {
       await this.neighbours.follow(directory.backends.filter(Boolean));
       throw error;
     }
+    await this.clients.follow(this.#translates);
     this.ports.removeServices(applied.services.removed);
+    this.ports.removeSlots(applied.slots.removed);
     await publication.settled();
     this.ports.addServices(applied.services.added);
+    this.ports.addSlots(applied.slots.added);
     await this.neighbours.follow(directory.backends.filter(Boolean));
     this.#link?.setVips(config.vips.map(({ address }) => address));
     for (const { id } of applied.removed) this.probes?.release(id);
@@ -251,6 +294,7 @@ export class Machine {
     } finally {
       this.ports.close();
       this.#link?.remove();
+      await this.clients.stop();
       await this.neighbours.stop();
     }
   }

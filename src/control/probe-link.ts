@@ -12,9 +12,10 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { addressFamily } from "../config/address.ts";
-import { type InterfaceFacts, readInterface } from "../config/interfaces.ts";
+import { readInterface } from "../config/interfaces.ts";
 import type { Config } from "../config/schema.ts";
 import { GuidewayError } from "../errors.ts";
+import type { ProbeInterface } from "../io/xdp.ts";
 import type { Logger } from "../log.ts";
 import { batchErrors } from "./iproute.ts";
 
@@ -126,10 +127,10 @@ export class ProbeLink {
   }
 
   /** What the workers open their sockets on. */
-  get facts(): InterfaceFacts {
+  get facts(): ProbeInterface {
     const facts = readInterface(this.#workers);
     if (!facts) throw new GuidewayError("PROBE_LINK", `the interface ${this.#workers} has gone`);
-    return facts;
+    return { ...facts, hostMac: MAC.host };
   }
 
   #createPair(mtu: number): void {

@@ -110,6 +110,13 @@ export class Arena {
     Atomics.store(this.u32, address / 4, value);
   }
 
+  /** Writes an interface's record. */
+  setInterface(index: number, { mac, mtu }: { mac: Uint8Array; mtu: number }): void {
+    const at = this.plan.regions.interfaces.offset + index * L.INTERFACE_BYTES;
+    this.u8.set(mac, at + L.INTERFACE_MAC);
+    this.setWord(at + L.INTERFACE_MTU, mtu);
+  }
+
   /** A copy of bytes. */
   read(address: number, bytes: number): Uint8Array {
     return this.u8.slice(address, address + bytes);

@@ -21,7 +21,7 @@ export interface NextHop {
 }
 
 /** A MAC address and an interface as BACKEND_NEXT_HOP holds them. */
-function nextHopWord({ mac, interface: index }: NextHop): bigint {
+export function nextHopWord({ mac, interface: index }: NextHop): bigint {
   const bytes = mac.reduceRight((word, byte) => (word << 8n) | BigInt(byte), 0n);
   return bytes | (BigInt(index) << 48n) | (1n << 56n);
 }
@@ -45,11 +45,16 @@ export class BackendRecords {
   }
 
   /** Begins a record; its next hop is not known yet. */
-  write(id: number, address: string, state: BackendState): void {
+  write(
+    id: number,
+    { address, port }: { address: string; port?: number | undefined },
+    state: BackendState,
+  ): void {
     const own = this.#own(id);
     this.#nextHops.delete(id);
     own.fill(0);
     own.set(addressBytes(address), L.BACKEND_ADDRESS);
+    this.#view.setUint16(id * L.BACKEND_BYTES + L.BACKEND_PORT, port ?? 0);
     this.#view.setUint32(id * L.BACKEND_BYTES + L.BACKEND_FAMILY, addressFamily(address), true);
     this.#arena.u8.set(own, this.at(id));
     this.setState(id, state);

@@ -16,36 +16,27 @@ import { GuidewayError } from "../errors.ts";
 import type { Arena } from "./arena.ts";
 import { BackendRecords, type BackendState, type NextHop } from "./backend-records.ts";
 import type { DataplaneExports } from "./binary.ts";
-import { backendKey, type DirectoryBackend, differences, type InForce } from "./in-force.ts";
+import {
+  type Applied,
+  type BackendChange,
+  backendKey,
+  type DirectoryBackend,
+  differences,
+  type InForce,
+  type StateOf,
+} from "./in-force.ts";
 import { Numbers } from "./numbers.ts";
 import type { Publication } from "./publication.ts";
 import { PublishedBlocks } from "./published-blocks.ts";
 import type { PublishedTable } from "./published-table.ts";
 import { servicesBlock, servicesEntry } from "./services-block.ts";
 import type { Statistics } from "./statistics.ts";
+import { type Slot, slotName, slotsOf } from "./steering.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
 import { machineSources } from "./tunnel-record.ts";
 
-export type { DirectoryBackend } from "./in-force.ts";
-
-export interface BackendChange {
-  id: number;
-  state?: BackendState;
-  weight?: number;
-}
-
-/** State of a backend, by pool and name. */
-type StateOf = (pool: string, backend: string) => BackendState;
-
-/** What apply() changed. */
-export interface Applied {
-  added: DirectoryBackend[];
-  removed: DirectoryBackend[];
-  /** Pools whose table was swapped. */
-  tables: string[];
-  services: { added: Service[]; removed: Service[] };
-}
+export type { Applied, BackendChange, DirectoryBackend } from "./in-force.ts";
 
 type Settings = Pick<DirectoryBackend, "config" | "weight">;
 
@@ -67,8 +58,10 @@ export class Directory {
     vips: [],
     vipNumbers: [],
     services: [],
+    slots: [],
     servicesBytes: new Uint8Array(),
   };
+  #own: readonly Slot[] = [];
   readonly #pools: Numbers;
   readonly #ids: Numbers;
   readonly #vips: Numbers;
@@ -189,11 +182,12 @@ export class Directory {
       ...service,
       number: take(this.#services, numberName(service)),
     }));
+    const slots = slotsOf({ vips, pools }, services, (...of) => this.#known(...of).id, this.#own);
     const poolRecord = (name: string) => this.poolRecord(name);
     const sources = machineSources(this.#arena);
-    const parts = { services, vips, vipNumbers, members, poolRecord, sources };
+    const parts = { services, slots, vips, vipNumbers, members, poolRecord, sources };
     const servicesBytes = servicesBlock(parts, this.#exports.slotHash);
-    return { pools, members, vips, vipNumbers, services, servicesBytes };
+    return { pools, members, vips, vipNumbers, services, slots, servicesBytes };
   }
 
   /** Where the services block lies in the heap, unless it is the published one. */
@@ -243,7 +237,8 @@ export class Directory {
       this.#removeBackend(id);
       this.#ids.rest(backendKey(pool, config), swept);
     }
-    return { added, removed, tables: staged.map(({ pool }) => pool), services };
+    const slots = differences(before.slots, now.slots, slotName);
+    return { added, removed, tables: staged.map(({ pool }) => pool), services, slots };
   }
 
   /** True once every worker has swept all of its lines so often from now on. */
@@ -275,13 +270,24 @@ export class Directory {
     return this.#inForce.services;
   }
 
+  /** What tells answers of backends apart from everything else. */
+  get slots(): readonly Slot[] {
+    return this.#inForce.slots;
+  }
+
+  /** Says which addresses are this machine's own (ownSlot). @throws GuidewayError TABLE_HEAP; then it is in force with the next apply() */
+  setOwn(own: readonly Slot[]): Applied {
+    this.#own = own;
+    return this.apply(this.#inForce);
+  }
+
   // ── Backends ───────────────────────────────────────────────────────────────────────────────────
 
   #addBackend(id: number, pool: string, config: BackendConfig, state: BackendState): DirectoryBackend {
     const backend: DirectoryBackend = { id, pool, config, state, weight: config.weight };
     this.backends[id] = backend;
     this.#statistics.rebaseBackend(id);
-    this.records.write(id, config.address, backend.state);
+    this.records.write(id, config, backend.state);
     return backend;
   }
 
@@ -388,8 +394,6 @@ export class Directory {
 
   setInterface(index: number, settings: { mac: Uint8Array; mtu: number }): void {
     this.#interfaces[index] = settings;
-    const at = this.#arena.plan.regions.interfaces.offset + index * L.INTERFACE_BYTES;
-    this.#arena.u8.set(settings.mac, at + L.INTERFACE_MAC);
-    this.#arena.setWord(at + L.INTERFACE_MTU, settings.mtu);
+    this.#arena.setInterface(index, settings);
   }
 }

@@ -11,6 +11,7 @@ import { TableHeap } from "./heap.ts";
 import { planArena, type Shape } from "./plan.ts";
 import { Publication } from "./publication.ts";
 import { RingAllocator } from "./rings.ts";
+import { Routes } from "./routes.ts";
 import { Statistics } from "./statistics.ts";
 import { type QueueRings, Wiring } from "./wiring.ts";
 
@@ -22,6 +23,8 @@ export class Engine {
   readonly publication: Publication;
   readonly statistics: Statistics;
   readonly directory: Directory;
+  /** The way to clients, for answers that pass through. */
+  readonly routes: Routes;
   readonly wiring: Wiring;
   readonly rings: RingAllocator;
   /** The controller's own instance of the data plane: it steers and hashes, it forwards nothing. */
@@ -45,6 +48,7 @@ export class Engine {
     this.publication = new Publication(this.arena, this.heap);
     this.statistics = new Statistics(this.arena);
     this.directory = new Directory(this.arena, this.publication, this.exports, this.statistics);
+    this.routes = new Routes(this.arena, this.publication, this.directory.published, this.exports);
     this.wiring = new Wiring(this.arena);
     this.rings = new RingAllocator(this.arena);
     this.exports.attach(this.workers);

@@ -3,6 +3,7 @@
 import type { BackendConfig, Config } from "../config/schema.ts";
 import type { Service } from "../config/services.ts";
 import type { BackendState } from "./backend-records.ts";
+import type { Slot } from "./steering.ts";
 
 /** A backend of a pool, under its id. */
 export interface DirectoryBackend {
@@ -14,6 +15,26 @@ export interface DirectoryBackend {
   weight: number;
 }
 
+export interface BackendChange {
+  id: number;
+  state?: BackendState;
+  weight?: number;
+}
+
+/** State of a backend, by pool and name. */
+export type StateOf = (pool: string, backend: string) => BackendState;
+
+/** What apply() changed. */
+export interface Applied {
+  added: DirectoryBackend[];
+  removed: DirectoryBackend[];
+  /** Pools whose table was swapped. */
+  tables: string[];
+  services: { added: Service[]; removed: Service[] };
+  /** Of the services block, besides services; what changed is in both. */
+  slots: { added: Slot[]; removed: Slot[] };
+}
+
 /** What is in force of a configuration. */
 export interface InForce {
   pools: Config["pools"];
@@ -23,6 +44,7 @@ export interface InForce {
   /** Number of the counters of each VIP. */
   vipNumbers: number[];
   services: Service[];
+  slots: Slot[];
   servicesBytes: Uint8Array;
 }
 

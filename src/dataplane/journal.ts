@@ -22,6 +22,8 @@ export interface PacketRecord {
   /** Whether the connection table knew the flow. */
   tracked: boolean;
   track: string;
+  /** Whether it comes from a backend, on its way back to the client. */
+  answer: boolean;
   key: bigint;
   shard: number;
   /** Address of the conntrack line; 0 for none. */
@@ -78,6 +80,7 @@ export class JournalReader {
       backend: u16[(at + L.PACKET_BACKEND) / 2]!,
       tracked,
       track: trackName(track),
+      answer: u8[at + L.PACKET_KIND] === L.PACKET_KIND_RETURN,
       key,
       shard: Number(key & BigInt(L.SHARDS - 1)),
       line: u32[(at + L.PACKET_LINE) / 4]!,

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from "node:os";
 import * as L from "../../assembly/layout.ts";
+import { expandReturns } from "../config/returns.ts";
 import type { Config } from "../config/schema.ts";
 import { expandServices, isWildcard } from "../config/services.ts";
 import { GuidewayError } from "../errors.ts";
@@ -36,6 +37,8 @@ const MIN_BACKEND_CAPACITY = 1024;
 const MIN_POOL_CAPACITY = 64;
 const MIN_VIP_CAPACITY = 64;
 const HEAP_RESERVE = 1 << 20;
+/** Room for the ways to clients, where answers pass through: of as many as are published (routes.ts). */
+const ROUTES_RESERVE = 5 << 17;
 const ARENA_LIMIT = 2 ** 32;
 /** Share of a shard's ways that the configured number of flows takes, so that lines rarely overflow. */
 const CONNTRACK_LOAD = 0.5;
@@ -123,7 +126,7 @@ export function tableBytes(size: number): number {
   return alignUp(L.TABLE_SLOTS + size * 2, L.LINE);
 }
 
-/** Hash slots for a number of services: at most half of them taken. */
+/** Hash slots for a number of services and other keys: at most half of them taken. */
 export function serviceSlots(services: number): number {
   return powerOfTwo(services * 2 + 2);
 }
@@ -156,8 +159,11 @@ function policyBytes({ vips, pools }: Config): number {
 /** Everything that is published, twice: the new stands beside the old while it is swapped. */
 function heapBytes(config: Config): number {
   const services = expandServices(config);
-  let once = servicesBytes(services.length, config.vips.length);
+  const returns = expandReturns(config).length;
+  const slots = services.length + (returns === 0 ? 0 : returns + L.MAX_OWN);
+  let once = servicesBytes(slots, config.vips.length);
   once += mostWildcardBytes(services.filter(isWildcard).length);
+  if (returns > 0) once += ROUTES_RESERVE;
   once += policyBytes(config);
   for (const pool of Object.values(config.pools)) once += tableBytes(pool.tableSize);
   return alignUp(2 * once + HEAP_RESERVE, L.PAGE);

@@ -2,6 +2,7 @@
 // layout.ts).
 
 import * as L from "../../assembly/layout.ts";
+import { parsePrefix } from "../config/prefix.ts";
 import { type Config, FORWARD_MODES } from "../config/schema.ts";
 import { isWildcard, PROTOCOL_ICMP, PROTOCOL_ICMPV6, type Service, serviceKey } from "../config/services.ts";
 import type { DataplaneExports } from "./binary.ts";
@@ -9,6 +10,7 @@ import type { DirectoryBackend } from "./in-force.ts";
 import { serviceSlots, servicesBytes } from "./plan.ts";
 import { Policies } from "./policies.ts";
 import type { PublishedBlock } from "./published-blocks.ts";
+import type { Slot } from "./steering.ts";
 import { type Sources, writeTunnel } from "./tunnel-record.ts";
 import { wildcardsOf } from "./wildcards.ts";
 import { wildcardsBlock } from "./wildcards-block.ts";
@@ -16,6 +18,8 @@ import { wildcardsBlock } from "./wildcards-block.ts";
 export interface ServicesBlock {
   /** Numbered. `vipIndex` is the place of the VIP in `vips`. */
   services: readonly Service[];
+  /** What else there is. */
+  slots: readonly Slot[];
   vips: Config["vips"];
   /** Number of each VIP's counters. */
   vipNumbers: readonly number[];
@@ -28,12 +32,13 @@ export interface ServicesBlock {
 
 /** The block's bytes. @param slotHash of the data plane, so that both look in the same place */
 export function servicesBlock(
-  { services, vips, vipNumbers, poolRecord, members, sources }: ServicesBlock,
+  { services, slots: others, vips, vipNumbers, poolRecord, members, sources }: ServicesBlock,
   slotHash: DataplaneExports["slotHash"],
 ): Uint8Array {
   const exact = services.filter((service) => !isWildcard(service));
-  const slots = serviceSlots(exact.length);
-  const exactBytes = servicesBytes(exact.length, vips.length);
+  const count = exact.length + others.length;
+  const slots = serviceSlots(count);
+  const exactBytes = servicesBytes(count, vips.length);
   const wildcards = wildcardsOf(services);
   const wild = wildcards.length === 0 ? undefined : wildcardsBlock(wildcards, exactBytes, slotHash);
   const block = new Uint8Array(exactBytes + (wild?.bytes.length ?? 0));
@@ -46,14 +51,15 @@ export function servicesBlock(
     block.set(wild.bytes, exactBytes);
     block.fill(255, L.SERVICES_ADDRESSES, L.SERVICES_ADDRESSES + 32);
   }
-  for (const { number, vipIndex, address, protocol, port } of exact) {
-    const key = serviceKey({ address, protocol, port: Number(port) });
+  /** Takes a slot. @returns where it is */
+  const enter = (key: Uint8Array, number: number, vip: number): number => {
     const words = new DataView(key.buffer);
     const hash = slotHash(
       words.getBigUint64(0, true),
       words.getBigUint64(8, true),
       words.getUint32(L.SERVICE_PORT, true),
     );
+    const protocol = key[L.SERVICE_PROTOCOL];
     if (protocol === PROTOCOL_ICMP || protocol === PROTOCOL_ICMPV6)
       block[L.SERVICES_ADDRESSES + (hash >>> 27)]! |= 1 << ((hash >>> 24) & 7);
     let slot = hash & (slots - 1);
@@ -61,7 +67,15 @@ export function servicesBlock(
     while (view.getUint8(at() + L.SERVICE_FAMILY) !== 0) slot = (slot + 1) & (slots - 1);
     block.set(key, at());
     view.setUint16(at() + L.SERVICE_NUMBER, number, true);
-    view.setUint16(at() + L.SERVICE_VIP, vipIndex, true);
+    view.setUint16(at() + L.SERVICE_VIP, vip, true);
+    return at();
+  };
+  for (const { address, protocol, port, number, vipIndex } of exact)
+    enter(serviceKey({ address, protocol, port: Number(port) }), number, vipIndex);
+  for (const { key, number, vip, vipPort, backend } of others) {
+    const at = enter(key, number, vip);
+    view.setUint16(at + L.SERVICE_VIP_PORT, vipPort);
+    view.setUint16(at + L.SERVICE_BACKEND, backend, true);
   }
   const policies = new Policies(block.length, slotHash);
   let flagsOfAll = 0;
@@ -71,8 +85,12 @@ export function servicesBlock(
     view.setUint32(at + L.VIP_POOL, poolRecord(vip.pool), true);
     view.setUint8(at + L.VIP_FORWARD, FORWARD_MODES[vip.forward]);
     view.setUint8(at + L.VIP_TTL, vip.tunnel.ttl);
+    block.set(parsePrefix(vip.address).bytes, at + L.VIP_ADDRESS);
     const record = new DataView(block.buffer, at, L.VIP_BYTES);
-    const flags = (vip.echo ? L.VIP_FLAG_ECHO : 0) | policies.write(vip, members.get(vip.pool)!, record);
+    const flags =
+      (vip.echo ? L.VIP_FLAG_ECHO : 0) |
+      (vip.forward === "nat" ? L.VIP_FLAG_NAT : 0) |
+      policies.write(vip, members.get(vip.pool)!, record);
     view.setUint8(at + L.VIP_FLAGS, flags);
     flagsOfAll |= flags;
     writeTunnel(vip, sources, record);

@@ -5,8 +5,9 @@ import * as L from "../../assembly/layout.ts";
 import type { Ports } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import { serviceOfPort } from "../config/services.ts";
+import { isTunnel } from "../config/tunnel.ts";
 import { backendNames } from "../dataplane/names.ts";
-import { OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
+import { OFFLINE_ROUTER_MAC, OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
 import { macText } from "../mac.ts";
 import { type Change, findChanges } from "./changes.ts";
 import { explainGuard, type GuardExplanation } from "./guard.ts";
@@ -28,6 +29,8 @@ export interface Explanation {
   /** The reason in a sentence. */
   meaning: string;
   vip: { name: string; address: string; pool: string; forward: string } | null;
+  /** Whether it is a backend's answer, on its way back: service, flow and connection are those of the client's packets. */
+  answer: boolean;
   service: { number: number; protocol: string; port: Ports } | null;
   /** The flow's key and its place in the connection table (docs/datapath.md §2); numbers of 64 bits in hexadecimal. */
   flow: {
@@ -88,18 +91,19 @@ function describe(
       ? null
       : shown(result.out, vip?.forward === "gue" ? vip.tunnel.guePort : undefined);
   const source = sourceOf(before);
-  const tunnel = result.verdict === "forward" && vip?.forward !== "l2" ? result.l3 : undefined;
+  const tunnel = result.verdict === "forward" && isTunnel(vip?.forward) ? result.l3 : undefined;
   const name = (id: number) => (id === 0 ? null : names[id]!);
   return {
     verdict: result.verdict,
     reason: result.reason,
     meaning: MEANINGS[result.reason] ?? result.reason,
     vip: vip ? { name: vip.name, address: vip.address, pool: vip.pool, forward: vip.forward } : null,
+    answer: result.answer,
     service: service
       ? { number: service.number, protocol: protocolName(service.protocol), port: service.port }
       : null,
     flow: isFlow ? place(result.key, arena.plan.shardLines) : null,
-    guard: vip && source !== undefined ? explainGuard(vip, source) : null,
+    guard: vip && source !== undefined && !result.answer ? explainGuard(vip, source) : null,
     connection:
       isFlow && !BEFORE_CONNECTIONS.includes(result.reason)
         ? { outcome: result.track, tracked: result.tracked }
@@ -114,7 +118,9 @@ function describe(
           id: backend.id,
           pool: backend.pool,
           address: backend.config.address,
-          nextHop: backend.config.mac ?? macText(offlineMac(backend.config.address)),
+          nextHop: result.answer
+            ? OFFLINE_ROUTER_MAC
+            : (backend.config.mac ?? macText(offlineMac(backend.config.address))),
         }
       : null,
     before,

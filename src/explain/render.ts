@@ -34,10 +34,16 @@ const TRACKS: Readonly<Record<string, string>> = {
   replaced: "known, but its backend is dead: the entry is replaced",
 };
 
+function trackText(outcome: string, answer: boolean): string {
+  if (answer && outcome === "none") return "not known: translated all the same";
+  return TRACKS[outcome] ?? outcome;
+}
+
 /** Each decision and how it came out, in the order in which the engine takes them. */
 function steps(explanation: Explanation): string[][] {
   const { vip, service, flow, guard, connection, lookup, backend, changes, verdict, reason, meaning } =
     explanation;
+  const { answer } = explanation;
   const rows: string[][] = [];
   if (vip && service) {
     const { protocol, port, number } = service;
@@ -48,13 +54,15 @@ function steps(explanation: Explanation): string[][] {
   } else {
     rows.push(["VIP", reason === "not-vip" ? "none has this service" : "not asked: it was decided before"]);
   }
+  if (answer) rows.push(["answer", `from where backend ${backend?.name} answers for it, to the client`]);
   if (guard) rows.push(["guard", guardText(guard)]);
   if (flow) {
+    const from = answer ? "destination" : "source";
     rows.push(
-      ["flow key", `${flow.key}, mixed from source, service ${service!.number} and the secret`],
+      ["flow key", `${flow.key}, mixed from ${from}, service ${service!.number} and the secret`],
       ["shard", `${flow.shard} of ${flow.shards}`],
       ["line", `${flow.line} of ${flow.lines}, fingerprint ${flow.fingerprint}, signature ${flow.signature}`],
-      ["connection table", connection ? (TRACKS[connection.outcome] ?? connection.outcome) : "not asked"],
+      ["connection table", connection ? trackText(connection.outcome, answer) : "not asked"],
     );
   }
   if (lookup) {

@@ -18,6 +18,7 @@ import { JournalReader, type PacketRecord } from "../dataplane/journal.ts";
 import { PACKET_RING_ENTRIES } from "../dataplane/plan.ts";
 import { WorkerPool } from "../dataplane/pool.ts";
 import { reasonName } from "../dataplane/reasons.ts";
+import { ownSlot } from "../dataplane/steering.ts";
 import { GuidewayError } from "../errors.ts";
 import { macBytes } from "../mac.ts";
 import { MemoryQueue } from "./memory-queue.ts";
@@ -31,6 +32,8 @@ export const OFFLINE_SECRET = [
 ];
 const MTU = 1500;
 const HELD = reasonName(REASON_HELD);
+/** Of the router behind which all clients are. */
+export const OFFLINE_ROUTER_MAC = "02:aa:00:00:00:01";
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
 /** Passes of a worker in this thread: more than a round has packets. */
@@ -68,6 +71,15 @@ export function offlineMac(address: string): Uint8Array {
   return Uint8Array.of(2, addressFamily(address) === 4 ? 0 : 6, ...bytes.subarray(-4));
 }
 
+/** Offline, clients are behind one router of both families, and only the tunnel addresses are the machine's own. */
+export function leadToClients({ config, directory, routes }: Engine): void {
+  const { address, address6 } = config.machine;
+  const own = [address, address6].filter((each) => each !== undefined);
+  directory.setOwn(own.map((each) => ownSlot(each, { firstPort: 0, ports: 0 })));
+  const hop = { mac: macBytes(OFFLINE_ROUTER_MAC), interface: 0 };
+  if (directory.slots.length > 0) routes.set(["0.0.0.0/0", "::/0"].map((prefix) => ({ prefix, hop })));
+}
+
 export class OfflineEngine {
   readonly engine: Engine;
   readonly #queue: MemoryQueue;
@@ -98,6 +110,7 @@ export class OfflineEngine {
       const { mac, address } = backend.config;
       directory.setNextHop(backend.id, { mac: mac ? macBytes(mac) : offlineMac(address), interface: 0 });
     }
+    leadToClients(this.engine);
     this.engine.offerFrames();
     this.#setClock(0);
     this.#journals = Array.from({ length: workers }, (_, worker) => new JournalReader(arena, worker));
@@ -291,6 +304,7 @@ function pending(): OfflineResult {
     backend: 0,
     tracked: false,
     track: "none",
+    answer: false,
     key: 0n,
     shard: 0,
     hash: 0,

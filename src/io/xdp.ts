@@ -12,7 +12,9 @@
 import * as L from "../../assembly/layout.ts";
 import { type InterfaceFacts, readInterface } from "../config/interfaces.ts";
 import { isWildcard, type Service, serviceKey } from "../config/services.ts";
+import type { NextHop } from "../dataplane/backend-records.ts";
 import type { Engine } from "../dataplane/engine.ts";
+import type { Slot } from "../dataplane/steering.ts";
 import { GuidewayError } from "../errors.ts";
 import { macBytes } from "../mac.ts";
 import {
@@ -41,6 +43,12 @@ interface OpenSocket {
   interface: number;
 }
 
+/** The workers' end of the link by which probes of backends come. */
+export interface ProbeInterface extends InterfaceFacts {
+  /** MAC address of the host's end, as text. */
+  hostMac: string;
+}
+
 /** Frames that the interface for probes has to receive into. */
 const PROBE_FRAMES = 256;
 
@@ -66,15 +74,18 @@ export class XdpPorts {
   readonly #program: XdpProgram;
   readonly #wildcards: WildcardSteering;
   readonly #open: OpenSocket[] = [];
-  readonly #probe: InterfaceFacts | undefined;
+  readonly #probe: ProbeInterface | undefined;
   readonly interfaces: XdpInterface[] = [];
+  /** By the interface for probes, to the host's end of it; undefined where that is not there, or has no record of its own. */
+  wayToHost: NextHop | undefined;
 
   /**
    * Opens the sockets and wires them to the engine.
-   * @param probe the interface by which probes of backends come (src/control/probe-link.ts); nothing is forwarded by it
+   * @param probe the interface by which probes of backends come (src/control/probe-link.ts); nothing but answers to them is
+   * forwarded by it
    * @throws GuidewayError with the addon's code when the kernel refuses; everything opened so far is closed again
    */
-  constructor(engine: Engine, facts: readonly InterfaceFacts[], secret: Uint8Array, probe?: InterfaceFacts) {
+  constructor(engine: Engine, facts: readonly InterfaceFacts[], secret: Uint8Array, probe?: ProbeInterface) {
     this.#engine = engine;
     this.#probe = probe;
     this.#native = loadNative();
@@ -82,7 +93,7 @@ export class XdpPorts {
     const queues = Math.max(...all.map((each) => each.queues));
     const sizes = {
       sockets: all.length * queues * L.MAX_WORKERS,
-      services: L.MAX_SERVICES,
+      services: L.MAX_SERVICES + L.MAX_RETURNS + L.MAX_OWN,
       interfaces: all.length,
     };
     this.#program = asking(() => this.#native.XdpProgram.load(sizes));
@@ -90,10 +101,11 @@ export class XdpPorts {
     this.#program.setSecret(secret);
     this.#program.setShardOwners(engine.shardOwners);
     this.addServices(engine.directory.services);
+    this.addSlots(engine.directory.slots);
     try {
       const base = (index: number) => index * queues * L.MAX_WORKERS;
       for (const [index, each] of facts.entries()) this.#openInterface(each, index, base(index));
-      if (probe) this.#openQueues(probe, L.NO_INTERFACE, base(facts.length));
+      if (probe) this.#openProbe(probe, facts.length, base(facts.length));
     } catch (error) {
       this.close();
       throw error;
@@ -109,9 +121,17 @@ export class XdpPorts {
     this.interfaces.push({ ...facts, sockets: mode, program: undefined });
   }
 
-  /** @param index of the interface's record; NO_INTERFACE for the one of probes */
-  #openQueues(facts: InterfaceFacts, index: number, base: number): XdpInterface["sockets"] {
-    const probes = index === L.NO_INTERFACE;
+  /** The record behind those of the configured interfaces, where there is room for one. */
+  #openProbe(probe: ProbeInterface, index: number, base: number): void {
+    const hasRecord = index < L.MAX_INTERFACES;
+    this.#openQueues(probe, hasRecord ? index : L.NO_INTERFACE, base, true);
+    if (!hasRecord) return;
+    this.#engine.directory.setInterface(index, { mac: macBytes(probe.mac), mtu: probe.mtu });
+    this.wayToHost = { mac: macBytes(probe.hostMac), interface: index };
+  }
+
+  /** @param index of the interface's record; NO_INTERFACE for none */
+  #openQueues(facts: InterfaceFacts, index: number, base: number, probes = false): XdpInterface["sockets"] {
     this.#program.setInterface(facts.ifindex, base, facts.queues, macBytes(facts.mac));
     let mode: XdpInterface["sockets"] = "zero-copy";
     for (let queue = 0; queue < facts.queues; queue++) {
@@ -181,6 +201,15 @@ export class XdpPorts {
     for (const service of services.filter((each) => !isWildcard(each)))
       this.#program.deleteService(keyOf(service));
     this.#wildcards.remove(services.filter(isWildcard));
+  }
+
+  /** What backends answer from these places goes to the workers from here on; for addresses of the host it does not. */
+  addSlots(slots: readonly Slot[]): void {
+    for (const { key, value } of slots) this.#program.setService(key, value);
+  }
+
+  removeSlots(slots: readonly Slot[]): void {
+    for (const { key } of slots) this.#program.deleteService(key);
   }
 
   /** From here on packets of VIPs go to the workers. */

@@ -7,7 +7,8 @@
  *                                      └── be1 10.0.0.21 fd00::21   be2 …22   each with the VIPs on lo
  *
  * A node is one network namespace. A link is one veth pair; switch ports are its ends in the router. The VIPs are
- * routed by the router (to balancers, see `Lab.routeVips`), and backends answer through the router: direct server return.
+ * routed by the router (to balancers, see `Lab.routeVips`), and backends answer through the router: direct server return. With
+ * `forward: nat` they answer through lb1, and do not hold the VIPs.
  *
  * With `arms: 2` there are two segments: balancers stand on both (eth0 on br0, eth1 on br1), backends on br1 only.
  */
@@ -16,8 +17,12 @@ import { LabError } from "./errors.ts";
 
 export type Family = "v4" | "v6";
 export type Role = "client" | "router" | "balancer" | "backend";
-/** How balancers of this lab deliver: `gre` puts a decapsulator on the backends and leaves room in their TCP segments. */
-export type Forward = "l2" | "gre";
+/**
+ * How balancers of this lab deliver: `gre` puts a decapsulator on the backends and leaves room in their TCP segments; with `nat`
+ * backends have no VIPs, and answer through lb1.
+ */
+export const FORWARDS = ["l2", "gre", "nat"] as const;
+export type Forward = (typeof FORWARDS)[number];
 
 export interface TopologyOptions {
   /** Namespaces are called PREFIX-NODE. A lower-case letter, then up to 7 lower-case letters and digits. */
@@ -118,8 +123,8 @@ export function labTopology(options: TopologyOptions): Topology {
   checkCount("queues", queues, 1, 16);
   checkCount("mtu", mtu, 1280, 3506);
   checkCount("arms", arms, 1, 2);
-  if (forward !== "l2" && forward !== "gre") {
-    throw new LabError("LAB_OPTION", `forward: ${String(forward)} is not l2 or gre`);
+  if (!FORWARDS.includes(forward)) {
+    throw new LabError("LAB_OPTION", `forward: ${String(forward)} is not ${FORWARDS.join(" or ")}`);
   }
   for (const vip of vips) vipPrefix(vip);
 
@@ -194,9 +199,12 @@ export function labTopology(options: TopologyOptions): Topology {
   }
   const last = segment(arms - 1);
   const advmss = forward === "gre" ? { v4: mtu - 40 - TUNNEL_BYTES, v6: mtu - 60 - TUNNEL_BYTES } : undefined;
+  // Where backends send what is for others: to the router, or to lb1.
+  const gateway = forward === "nat" ? 11 : 1;
+  const held = forward === "nat" ? [] : vips.map(vipPrefix);
   for (let number = 1; number <= backends; number++) {
     const name = `be${number}`;
-    addNode(name, "backend", defaultRoutes(`${last.v4}1`, `${last.v6}1`, advmss), vips.map(vipPrefix));
+    addNode(name, "backend", defaultRoutes(last.v4 + gateway, last.v6 + gateway, advmss), held);
     connect(name, "eth0", arms - 1, 20 + number, forward === "gre" ? { inside: "decap" } : {});
   }
   return { prefix, forward, vips, nodes, links, bridges };

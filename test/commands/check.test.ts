@@ -134,6 +134,7 @@ warning: lb.yaml:10:22: pools.spare.backends: the pool is empty: new flows are d
       vips: [],
       pools: [],
       warnings: [],
+      notes: [],
       errors: [
         {
           file: "lb.yaml",
@@ -144,6 +145,18 @@ warning: lb.yaml:10:22: pools.spare.backends: the pool is empty: new flows are d
         },
       ],
     });
+  });
+
+  test("nat needs the network's help, and that is said", () => {
+    const translated = GOOD.replace("forward: gre", "forward: nat");
+    const { status, stdout } = check(translated);
+    assert.equal(status, 0);
+    assert.match(
+      stdout,
+      /^note: forward: nat \(web\): backends must send their answers through this machine/m,
+    );
+    assert.equal((JSON.parse(check(translated, "--json").stdout) as Summary).notes.length, 1);
+    assert.deepEqual((JSON.parse(check(GOOD, "--json").stdout) as Summary).notes, []);
   });
 
   test("more memory than WebAssembly can address is an error of the configuration", () => {

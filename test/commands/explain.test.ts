@@ -21,6 +21,7 @@ pools:
   web: { tableSize: 251, backends: [{ name: web-1, address: 10.0.0.21, quicServerId: "aa" }, { name: web-2, address: "fd00::22", mac: "02:00:00:00:00:22" }] }
   far: { tableSize: 7, backends: [{ name: far-1, address: 10.1.0.21 }] }
   none: { backends: [] }
+  inner: { tableSize: 7, backends: [{ name: inner-1, address: 10.0.0.31, port: 8080 }] }
 vips:
   - { name: web, address: 10.99.0.1, port: [80, 443], pool: web }
   - { name: web6, address: "2001:db8::1", port: 80, pool: web }
@@ -28,6 +29,7 @@ vips:
   - { name: guarded, address: 10.99.0.4, port: 80, pool: web, guard: { allow: [192.0.2.0/24], deny: [192.0.2.64/26], packetsPerSecond: { limit: 1 } } }
   - { name: h3, address: 10.99.0.4, protocol: udp, port: 443, pool: web, quic: { routeBy: server-id } }
   - { name: none, address: 10.99.0.3, port: 80, pool: none, echo: false }
+  - { name: nat, address: 10.99.0.5, port: 80, pool: inner, forward: nat }
 `;
 const directory = mkdtempSync(join(tmpdir(), "guideway-explain-"));
 const config = join(directory, "lb.yaml");
@@ -202,6 +204,38 @@ suite("guideway explain", () => {
         .bytes(),
       "drop",
       "too-big",
+    ],
+    [
+      "a packet whose addresses are translated",
+      packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.5" }).tcp({ dport: 80 }).bytes(),
+      "forward",
+      "new",
+    ],
+    [
+      "an answer of a backend",
+      packet()
+        .ethernet()
+        .ipv4({ src: "10.0.0.31", dst: "192.0.2.1" })
+        .tcp({ sport: 8080, flags: "SA" })
+        .bytes(),
+      "forward",
+      "return",
+    ],
+    [
+      "a packet to be translated whose time is over",
+      packet().ethernet().ipv4({ src: "192.0.2.1", dst: "10.99.0.5", ttl: 1 }).tcp({ dport: 80 }).bytes(),
+      "drop",
+      "ttl-expired",
+    ],
+    [
+      "a packet to be translated whose header's checksum is wrong",
+      packet()
+        .ethernet()
+        .ipv4({ src: "192.0.2.1", dst: "10.99.0.5", checksum: 1 })
+        .tcp({ dport: 80 })
+        .bytes(),
+      "drop",
+      "bad-checksum",
     ],
     ["a denied source", ipTo("10.99.0.4", "192.0.2.64").tcp({ dport: 80 }).bytes(), "drop", "denied"],
     ["a forged source", ipTo("10.99.0.1", "127.0.0.1").tcp({ dport: 80 }).bytes(), "drop", "spoofed-source"],

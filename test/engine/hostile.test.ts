@@ -248,6 +248,9 @@ suite("hostile packets", () => {
         "icmp-error",
         "fragment-tiny",
         "fragment-timeout",
+        "return",
+        "ttl-expired",
+        "bad-checksum",
       ]) {
         assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
       }

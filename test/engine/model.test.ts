@@ -8,7 +8,7 @@ import { stringify } from "yaml";
 import { parseConfig } from "../../src/config/load.ts";
 import { OfflineEngine } from "../../src/io/offline.ts";
 import { Model } from "../model/model.ts";
-import { type Config, offlineSetup, type TunnelMode } from "../model/setup.ts";
+import { type Config, offlineSetup, type Ports, type TunnelMode } from "../model/setup.ts";
 import { hostilePacket, type TimedPacket, traffic } from "../packets/hostile.ts";
 import { vipAddress, vipPorts } from "../packets/services.ts";
 import { runs } from "../runs.ts";
@@ -21,6 +21,18 @@ const pool = fc.record({
   serverIdBytes: fc.constantFrom(0, 0, 1, 2, 8, 9, 15),
   tableSize: fc.constantFrom(2, 7, 251, 65537),
   backends: fc.array(backend, { minLength: 0, maxLength: 5 }),
+});
+/** A VIP whose addresses are translated, with a pool of its own: its answers name it. */
+const nat = fc.record({
+  v6: fc.boolean(),
+  protocol: fc.constantFrom<"tcp" | "udp" | "any">("tcp", "udp", "any"),
+  ports: fc.oneof(
+    fc.uniqueArray(fc.integer({ min: 1, max: 65535 }), { minLength: 1, maxLength: 3 }),
+    fc.constant<Ports[]>(["7000-7003", 9000]),
+  ),
+  // The first ones have a port of their own, where there is one port that they all are for.
+  ported: fc.nat(3),
+  backends: fc.integer({ min: 1, max: 4 }),
 });
 /** Around the clients that there are. */
 const PREFIXES = [
@@ -84,12 +96,13 @@ function omitEmpty<T extends { sourcePrefix: readonly string[] }>({ sourcePrefix
 const config: fc.Arbitrary<Config> = fc
   .record({
     pools: fc.tuple(pool, pool),
+    nats: fc.array(nat, { maxLength: 2 }),
     vips: fc.array(vip, { minLength: 1, maxLength: 8 }),
     timeout: fc.constantFrom("1s", "5s", "60s"),
     size: fc.constantFrom(2048, 4096),
     newFlowsPerSecond: fc.constantFrom(0, 0, 1, 20),
   })
-  .map(({ pools, vips, timeout, size, newFlowsPerSecond }) => {
+  .map(({ pools, nats, vips, timeout, size, newFlowsPerSecond }) => {
     let host = 20;
     const used = new Set<string>();
     return {
@@ -100,8 +113,19 @@ const config: fc.Arbitrary<Config> = fc
         newFlowsPerSecond,
         timeouts: { new: timeout, established: "20s", closing: "2s", udp: "3s" },
       },
-      pools: Object.fromEntries(
-        pools.map(({ tableSize, serverIdBytes, backends }, i) => [
+      pools: Object.fromEntries([
+        ...nats.map(({ v6, ports, ported, backends }, i) => [
+          `nat${i}`,
+          {
+            tableSize: 251,
+            backends: Array.from({ length: backends }, (_, n) => ({
+              name: `n${i}${n}`,
+              address: v6 ? `fd00::a:${i}${n}` : `10.0.1.${10 * i + n + 1}`,
+              ...(n < ported && ports.length === 1 && { port: 8000 + n }),
+            })),
+          },
+        ]),
+        ...pools.map(({ tableSize, serverIdBytes, backends }, i) => [
           `pool${i}`,
           {
             tableSize,
@@ -117,26 +141,32 @@ const config: fc.Arbitrary<Config> = fc
             }),
           },
         ]),
-      ),
-      vips: vips.flatMap(({ ports, pool, tunnel, byServerId, guard, ...rest }, i) => {
-        const { serverIdBytes, backends } = pools[pool]!;
-        const isQuic = byServerId && rest.protocol !== "tcp" && serverIdBytes > 0 && backends.length > 0;
-        const free = ports.filter((port) => !used.has(`${rest.address}|${port}`));
-        for (const port of free) used.add(`${rest.address}|${port}`);
-        return free.length === 0
-          ? []
-          : [
-              {
-                ...rest,
-                name: `vip${i}`,
-                port: free,
-                pool: `pool${pool}`,
-                tunnel: omitEmpty(tunnel),
-                ...(guard && { guard }),
-                ...(isQuic && { quic: { routeBy: "server-id" as const } }),
-              },
-            ];
-      }),
+      ]),
+      vips: [
+        ...nats.map(({ v6, protocol, ports }, i) => ({
+          ...{ name: `nat${i}`, address: v6 ? `fd99::a:${i}` : `10.99.1.${i + 1}`, protocol, port: ports },
+          ...{ pool: `nat${i}`, forward: "nat" as const },
+        })),
+        ...vips.flatMap(({ ports, pool, tunnel, byServerId, guard, ...rest }, i) => {
+          const { serverIdBytes, backends } = pools[pool]!;
+          const isQuic = byServerId && rest.protocol !== "tcp" && serverIdBytes > 0 && backends.length > 0;
+          const free = ports.filter((port) => !used.has(`${rest.address}|${port}`));
+          for (const port of free) used.add(`${rest.address}|${port}`);
+          return free.length === 0
+            ? []
+            : [
+                {
+                  ...rest,
+                  name: `vip${i}`,
+                  port: free,
+                  pool: `pool${pool}`,
+                  tunnel: omitEmpty(tunnel),
+                  ...(guard && { guard }),
+                  ...(isQuic && { quic: { routeBy: "server-id" as const } }),
+                },
+              ];
+        }),
+      ],
     };
   });
 
@@ -193,6 +223,7 @@ suite("engine and model agree", () => {
       "server-id",
       "icmp-error",
       ...FRAGMENT_REASONS,
+      "return",
     ]) {
       assert.ok(seen.has(reason), `no packet ended with ${reason}: the generator is too narrow`);
     }

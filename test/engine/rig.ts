@@ -15,7 +15,7 @@ import { PACKET_RING_ENTRIES } from "../../src/dataplane/plan.ts";
 import { type PoolOptions, WorkerPool } from "../../src/dataplane/pool.ts";
 import { Statistics } from "../../src/dataplane/statistics.ts";
 import { MemoryQueue } from "../../src/io/memory-queue.ts";
-import { offlineMac } from "../../src/io/offline.ts";
+import { leadToClients, offlineMac } from "../../src/io/offline.ts";
 import { macBytes } from "../../src/mac.ts";
 import { OFFLINE_SECRET } from "../model/setup.ts";
 
@@ -69,6 +69,7 @@ export class Rig {
     for (const { id, config } of this.engine.directory.backends.filter(Boolean)) {
       this.engine.directory.setNextHop(id, { mac: offlineMac(config.address), interface: 0 });
     }
+    leadToClients(this.engine);
     this.engine.offerFrames();
     this.#journals = Array.from(
       { length: workers },
@@ -182,7 +183,7 @@ export class Rig {
   }
 }
 
-/** Two pools, every mode in both families, every protocol, a guard, QUIC: what a packet can meet. */
+/** Pools near, behind tunnels and behind nat, every mode in both families, every protocol, a guard, QUIC: what a packet can meet. */
 export function anyConfig(more: Record<string, object> = {}): object {
   const backends = [1, 2, 3, 4].map((n) => ({
     name: `b${n}`,
@@ -198,6 +199,20 @@ export function anyConfig(more: Record<string, object> = {}): object {
     conntrack: { flows: 1000 },
     pools: {
       near: { tableSize: 251, backends },
+      inner: {
+        tableSize: 251,
+        backends: [
+          { name: "n1", address: "10.0.0.31" },
+          { name: "n2", address: "10.0.0.32", port: 8080 },
+        ],
+      },
+      inner6: {
+        tableSize: 251,
+        backends: [
+          { name: "n3", address: "fd00::31" },
+          { name: "n4", address: "fd00::32", port: 8080 },
+        ],
+      },
       far: { tableSize: 251, backends: [...far, ...backends6] },
     },
     vips: [
@@ -205,6 +220,11 @@ export function anyConfig(more: Record<string, object> = {}): object {
       { name: "web6", address: "fd99::1", protocol: "any", port: [80, 443], pool: "near" },
       { name: "tunnel", address: "10.99.0.2", protocol: "any", port: 80, pool: "far", forward: "gre" },
       { name: "tunnel6", address: "fd99::2", protocol: "any", port: 80, pool: "far", forward: "gre" },
+      {
+        ...{ name: "nat", address: "10.99.0.8", protocol: "any", port: 80 },
+        ...{ pool: "inner", forward: "nat", guard },
+      },
+      { name: "nat6", address: "fd99::8", protocol: "any", port: 80, pool: "inner6", forward: "nat" },
       { name: "ipip", address: "10.99.0.6", protocol: "any", port: 80, pool: "far", forward: "ipip" },
       { name: "ipip6", address: "fd99::6", protocol: "any", port: 80, pool: "far", forward: "ipip" },
       { name: "gue", address: "10.99.0.7", protocol: "any", port: 80, pool: "far", forward: "gue" },

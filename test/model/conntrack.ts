@@ -10,6 +10,7 @@ import {
   TRACK_HIT_AWAY,
   TRACK_INSERTED,
   TRACK_INSERTED_AWAY,
+  TRACK_NONE,
   TRACK_REPLACED,
   WAYS,
 } from "../../assembly/layout.ts";
@@ -113,6 +114,19 @@ export class Conntrack {
       return { entry, track: way.away ? TRACK_HIT_AWAY : TRACK_HIT };
     }
     return undefined;
+  }
+
+  /** A packet that a backend sends back to the client of a flow. @returns TRACK_* of the flow if it is the backend's */
+  answer(key: bigint, backend: number, tcpFlags: number | undefined): number {
+    for (const way of this.#ways(key)) {
+      const entry = way.line[way.index];
+      if (!entry || !matches(entry, key, way) || entry.backend !== backend) continue;
+      if (this.#isExpired(entry) || !this.#isUsable(backend)) continue;
+      if (tcpFlags !== undefined && tcpFlags & (FIN | RST)) entry.state = "closing";
+      entry.age = this.#tick(entry.state);
+      return way.away ? TRACK_HIT_AWAY : TRACK_HIT;
+    }
+    return TRACK_NONE;
   }
 
   /** Whether a flow that missed has an entry nevertheless, which is not live but not expired either. */

@@ -3,12 +3,13 @@
 
 import { TRACK_HIT, TRACK_HIT_AWAY, TRACK_NONE } from "../../assembly/layout.ts";
 import { Admission } from "./admission.ts";
-import { familyOf, field } from "./bytes.ts";
+import { addressBytes, familyOf, field } from "./bytes.ts";
 import { Conntrack, type Track } from "./conntrack.ts";
 import { flowKey, slotOf, tableHash } from "./flowkey.ts";
 import { datagramTag, Fragments, type Ports } from "./fragments.ts";
 import { Guard, serverIdOf } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
+import { Origins, translated } from "./nat.ts";
 import { type Parsed, parse } from "./parse.ts";
 import { echoReply, withMacs } from "./rewrite.ts";
 import { Services } from "./services.ts";
@@ -41,12 +42,20 @@ type Echo = Extract<Parsed, { step: "echo" }>;
 type Fragment = Extract<Parsed, { step: "fragment" }>;
 type IcmpError = Extract<Parsed, { step: "error" }>;
 
+interface Refusal {
+  /** Why `nat` does not take it. */
+  byNat?: string;
+}
+
+type Answer = Extract<Parsed, { step: "answer" }>;
+
 /** Bytes in front of a received packet, out of the frame's. */
 const HEADROOM = 256;
 
 export class Model {
   readonly #setup: ModelSetup;
   readonly #services: Services;
+  readonly #origins: Origins;
   readonly #conntrack: Conntrack;
   readonly #fragments: Fragments;
   readonly #sources: Sources;
@@ -60,6 +69,14 @@ export class Model {
   constructor(setup: ModelSetup) {
     this.#setup = setup;
     this.#services = new Services(setup.vips);
+    const { address, address6 } = setup.machine;
+    const own = [address, address6].filter((each) => each !== undefined);
+    this.#origins = new Origins(
+      setup.vips,
+      setup.pools,
+      own,
+      (vip, protocol, port) => this.#services.find(addressBytes(vip.address), protocol, port)!,
+    );
     this.#sources = new Sources(setup);
     this.#guards = new Map(setup.vips.map((vip) => [vip.name, new Guard(vip)]));
     this.#admission = new Admission(setup.newFlowsPerSecond);
@@ -131,7 +148,7 @@ export class Model {
     this.#conntrack.advance(clockMs);
     this.#fragments.advance(clockMs);
 
-    const parsed = parse(packet, this.#services);
+    const parsed = parse(packet, this.#services, this.#origins);
     if (parsed.service && parsed.tuple) {
       outcome.service = parsed.service.number;
       outcome.vip = parsed.service.vip.name;
@@ -139,7 +156,8 @@ export class Model {
       outcome.key = flowKey(this.#setup.secret, parsed.tuple, number, wide);
     }
     if (parsed.step === "done") return { ...outcome, verdict: parsed.verdict, reason: parsed.reason };
-    if (parsed.step === "echo") return { ...outcome, ...this.#answer(packet, parsed) };
+    if (parsed.step === "echo") return { ...outcome, ...this.#reply(packet, parsed) };
+    if (parsed.step === "answer") return { ...outcome, ...this.#answer(packet, parsed, outcome.key) };
     if (parsed.step === "fragment") return this.#fragment(packet, parsed, outcome);
     if (parsed.step === "error") return { ...outcome, ...this.#deliver(packet, parsed, outcome.key) };
     const guarded = this.#guarded(parsed);
@@ -156,7 +174,7 @@ export class Model {
   }
 
   /** §5: an echo request that would be answered. */
-  #answer(packet: Uint8Array, echo: Echo): Pick<Outcome, "verdict" | "reason" | "out"> {
+  #reply(packet: Uint8Array, echo: Echo): Pick<Outcome, "verdict" | "reason" | "out"> {
     const { ip } = echo;
     const refused = this.#guarded(echo) ?? this.#sources.refusal(ip.source, ip.destination);
     if (refused) return { verdict: "drop", reason: refused };
@@ -165,7 +183,7 @@ export class Model {
 
   /** §7: a self-test of a worker always goes back. @returns its bytes, rewritten or as they came */
   selfTest(packet: Uint8Array): Uint8Array {
-    const parsed = parse(packet, this.#services);
+    const parsed = parse(packet, this.#services, this.#origins);
     if (parsed.step !== "flow") return packet;
     const table = this.table(parsed.service.vip.pool);
     if (table.length === 0) return packet;
@@ -175,9 +193,14 @@ export class Model {
 
   /** §7: a packet by a port for health checks. `ports` are backend ids by source port. */
   probe(packet: Uint8Array, ports: ReadonlyMap<number, number>): Pick<Outcome, "verdict" | "reason" | "out"> {
-    const parsed = parse(packet, this.#services);
+    const parsed = parse(packet, this.#services, this.#origins);
     if (parsed.step === "done") return { verdict: parsed.verdict, reason: parsed.reason };
-    if (parsed.step === "echo") return this.#answer(packet, parsed);
+    if (parsed.step === "echo") return this.#reply(packet, parsed);
+    if (parsed.step === "answer") {
+      const key = flowKey(this.#setup.secret, parsed.tuple, parsed.service.number, parsed.service.wide);
+      const { verdict = "drop", reason = "", out } = this.#answer(packet, parsed, key);
+      return { verdict, reason, ...(out && { out }) };
+    }
     if (parsed.step === "error") return { verdict: "drop", reason: "icmp-unsupported" };
     if (parsed.step === "fragment") return { verdict: "drop", reason: "fragment" };
     const backend = ports.get((parsed.tuple.sourcePort[0]! << 8) | parsed.tuple.sourcePort[1]!);
@@ -196,12 +219,14 @@ export class Model {
     if (refused) return { verdict: "drop", reason: refused };
     const delivered = (outcome: Partial<Outcome>): Partial<Outcome> =>
       outcome.verdict === "forward" ? { ...outcome, reason: "icmp-error" } : outcome;
+    const byNat = "icmp-unsupported";
     const found = this.#conntrack.look(key);
-    if (found) return delivered(this.#send(packet, error, found, {}));
+    if (found) return delivered(this.#send(packet, { ...error, byNat }, found, {}));
     const table = this.table(error.service.vip.pool);
     if (table.length === 0) return { verdict: "drop", reason: "no-backend" };
     const slot = slotOf(tableHash(this.#setup.seed, error.tuple), table.length);
-    return delivered(this.#send(packet, error, { backend: table[slot]!, track: TRACK_NONE }, { slot }));
+    const chosen = { backend: table[slot]!, track: TRACK_NONE };
+    return delivered(this.#send(packet, { ...error, byNat }, chosen, { slot }));
   }
 
   /** §10. */
@@ -233,7 +258,14 @@ export class Model {
   #follow(packet: Uint8Array, { ip, tuple, tcpFlags }: Fragment, ports: Ports): Partial<Outcome> {
     const service = this.#services.find(ip.destination, ip.protocol, field(ports.destinationPort, 0, 2));
     if (!service) return { verdict: "drop", reason: "fragment" };
-    const flow: Flow = { step: "flow", ip, service, tuple: { ...tuple, ...ports }, tcpFlags };
+    const flow: Flow & Refusal = {
+      step: "flow",
+      ip,
+      service,
+      tuple: { ...tuple, ...ports },
+      tcpFlags,
+      byNat: "fragment",
+    };
     const key = flowKey(this.#setup.secret, flow.tuple, service.number, service.wide);
     const known = { service: service.number, vip: service.vip.name, key };
     const guarded = this.#guarded(flow);
@@ -250,7 +282,7 @@ export class Model {
     return this.#send(packet, flow, { backend: named, track: TRACK_NONE }, {}, "server-id");
   }
 
-  #forward(packet: Uint8Array, flow: Flow, key: bigint): Partial<Outcome> {
+  #forward(packet: Uint8Array, flow: Flow & Refusal, key: bigint): Partial<Outcome> {
     const found = this.#conntrack.hit(key, flow.tcpFlags);
     if (found) return this.#send(packet, flow, found, {});
     const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
@@ -277,10 +309,24 @@ export class Model {
     return backend && backend.state !== "dead" ? backend.id : undefined;
   }
 
+  /** §11: an answer goes back to the client, whether its flow is known or not. */
+  #answer(packet: Uint8Array, { ip, origin, tcpFlags }: Answer, key: bigint): Partial<Outcome> {
+    const { backend, service, port } = origin;
+    const track = this.#conntrack.answer(key, backend.id, tcpFlags);
+    const known = { backend: backend.name, tracked: track !== TRACK_NONE, track };
+    const router = this.#setup.clientRouter;
+    if (router === undefined) return { ...known, verdict: "drop", reason: "no-route" };
+    const egress = this.#setup.interfaces[0]!;
+    if (ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
+    const body = translated(packet, ip, { end: "source", address: service.vip.address, port });
+    if (typeof body === "string") return { ...known, verdict: "drop", reason: body };
+    return { ...known, verdict: "forward", reason: "return", out: withMacs(body, router, egress.mac) };
+  }
+
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
   #send(
     packet: Uint8Array,
-    flow: Pick<Flow, "ip" | "service" | "tuple">,
+    flow: Pick<Flow, "ip" | "service" | "tuple"> & Refusal,
     track: Track,
     chosen: { slot?: number },
     reason = "new",
@@ -288,11 +334,19 @@ export class Model {
     const backend = this.#backends.get(track.backend)!;
     const tracked = track.track === TRACK_HIT || track.track === TRACK_HIT_AWAY;
     const known = { ...chosen, backend: backend.name, tracked, track: track.track };
+    const { vip } = flow.service;
+    if (vip.forward === "nat" && flow.byNat) return { ...known, verdict: "drop", reason: flow.byNat };
     if (backend.mac === undefined) return { ...known, verdict: "drop", reason: "unresolved" };
     const egress = this.#setup.interfaces[backend.interface ?? 0]!;
-    const { vip } = flow.service;
     let body = packet;
-    if (vip.forward !== "l2") {
+    if (vip.forward === "nat") {
+      if (flow.ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
+      const { address, port } = backend;
+      if (familyOf(address) !== flow.ip.family) return { ...known, verdict: "drop", reason: "no-backend" };
+      const translation = translated(packet, flow.ip, { end: "destination", address, port });
+      if (typeof translation === "string") return { ...known, verdict: "drop", reason: translation };
+      body = translation;
+    } else if (vip.forward !== "l2") {
       const outer = this.#tunnelled(packet, flow, backend);
       if (outer.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
       body = framed(packet, flow.ip, outer);
@@ -309,7 +363,8 @@ export class Model {
   ): Uint8Array {
     const { machine, secret } = this.#setup;
     const { forward, ttl, guePort, sourcePrefixes } = service.vip;
-    if (forward === "l2") throw new Error(`${service.vip.name} is not reached by a tunnel`);
+    if (forward === "l2" || forward === "nat")
+      throw new Error(`${service.vip.name} is not reached by a tunnel`);
     const key = flowKey(secret, tuple, service.number, service.wide);
     const family = familyOf(address);
     const prefix = sourcePrefixes.find((each) => familyOf(each) === family);

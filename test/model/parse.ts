@@ -1,7 +1,8 @@
 // docs/datapath.md §1: the checks in their order; the first that fails decides.
 
-import { field } from "./bytes.ts";
+import { addressBytes, field } from "./bytes.ts";
 import type { Tuple } from "./flowkey.ts";
+import type { Origin, Origins } from "./nat.ts";
 import { ICMP, ICMPV6, type Service, type Services, TCP, UDP } from "./services.ts";
 
 /** An IP packet that passed its header's checks. Offsets count from the start of the frame. */
@@ -33,13 +34,14 @@ export type Parsed =
       tcpFlags: number | undefined;
     }
   | { step: "error"; ip: Ip; service: Service; tuple: Tuple }
+  | { step: "answer"; ip: Ip; origin: Origin; service: Service; tuple: Tuple; tcpFlags: number | undefined }
   | { step: "flow"; ip: Ip; service: Service; tuple: Tuple; tcpFlags: number | undefined };
 
 const NO_PORT = new Uint8Array(2);
 const drop = (reason: string): Parsed => ({ step: "done", verdict: "drop", reason });
 const pass = (reason: string): Parsed => ({ step: "done", verdict: "pass", reason });
 
-export function parse(packet: Uint8Array, services: Services): Parsed {
+export function parse(packet: Uint8Array, services: Services, origins: Origins): Parsed {
   if (packet.length < 14) return drop("truncated");
   let l3 = 14;
   for (let tags = 0; tags < 2 && [0x8100, 0x88a8].includes(field(packet, l3 - 2, 2)); tags++) {
@@ -47,13 +49,13 @@ export function parse(packet: Uint8Array, services: Services): Parsed {
     l3 += 4;
   }
   const etherType = field(packet, l3 - 2, 2);
-  if (etherType === 0x0800) return parseIpv4(packet, l3, services);
-  if (etherType === 0x86dd) return parseIpv6(packet, l3, services);
+  if (etherType === 0x0800) return parseIpv4(packet, l3, services, origins);
+  if (etherType === 0x86dd) return parseIpv6(packet, l3, services, origins);
   return pass("not-ip");
 }
 
 /** Rule 2. RFC 791 §3.1. */
-function parseIpv4(packet: Uint8Array, l3: number, services: Services): Parsed {
+function parseIpv4(packet: Uint8Array, l3: number, services: Services, origins: Origins): Parsed {
   const available = packet.length - l3;
   if (available < 20) return drop("truncated");
   const version = packet[l3]! >> 4;
@@ -83,7 +85,7 @@ function parseIpv4(packet: Uint8Array, l3: number, services: Services): Parsed {
       more: moreFragments,
     });
   }
-  return parseLayer4(packet, ip, services);
+  return parseLayer4(packet, ip, services, origins);
 }
 
 const ROUTING_HEADER = 43;
@@ -124,7 +126,7 @@ function walkExtensions(
 }
 
 /** Rule 3. RFC 8200 §3. */
-function parseIpv6(packet: Uint8Array, l3: number, services: Services): Parsed {
+function parseIpv6(packet: Uint8Array, l3: number, services: Services, origins: Origins): Parsed {
   const available = packet.length - l3;
   if (available < 40) return drop("truncated");
   if (packet[l3]! >> 4 !== 6) return drop("bad-header");
@@ -145,7 +147,7 @@ function parseIpv6(packet: Uint8Array, l3: number, services: Services): Parsed {
   if (obstacle === "truncated") return drop(obstacle);
   if (obstacle === "fragment") return parseFragment6(packet, ip, services);
   if (obstacle) return addressRule(ip, obstacle, services);
-  return parseLayer4(packet, ip, services);
+  return parseLayer4(packet, ip, services, origins);
 }
 
 /** RFC 8200 §4.5. */
@@ -197,38 +199,59 @@ function parseFragment(packet: Uint8Array, ip: Ip, services: Services, fragment:
 }
 
 /** Rules 4, 5 and 6. */
-function parseLayer4(packet: Uint8Array, ip: Ip, services: Services): Parsed {
-  if (ip.protocol === TCP) return parseTcp(packet, ip, services);
-  if (ip.protocol === UDP) return parseUdp(packet, ip, services);
+function parseLayer4(packet: Uint8Array, ip: Ip, services: Services, origins: Origins): Parsed {
+  if (ip.protocol === TCP) return parseTcp(packet, ip, services, origins);
+  if (ip.protocol === UDP) return parseUdp(packet, ip, services, origins);
   if (ip.protocol === (ip.family === 4 ? ICMP : ICMPV6)) return parseIcmp(packet, ip, services);
   return pass("not-vip");
 }
 
 /** RFC 9293 §3.1. */
-function parseTcp(packet: Uint8Array, ip: Ip, services: Services): Parsed {
+function parseTcp(packet: Uint8Array, ip: Ip, services: Services, origins: Origins): Parsed {
   if (ip.l4Length < 20) return drop("truncated");
   const headerLength = (packet[ip.l4 + 12]! >> 4) * 4;
   if (headerLength < 20 || headerLength > ip.l4Length) return drop("bad-header");
-  return findService(packet, ip, services, packet[ip.l4 + 13]!);
+  return findService(packet, ip, services, origins, packet[ip.l4 + 13]!);
 }
 
 /** RFC 768. */
-function parseUdp(packet: Uint8Array, ip: Ip, services: Services): Parsed {
+function parseUdp(packet: Uint8Array, ip: Ip, services: Services, origins: Origins): Parsed {
   if (ip.l4Length < 8) return drop("truncated");
   const udpLength = field(packet, ip.l4 + 4, 2);
   if (udpLength < 8 || udpLength > ip.l4Length) return drop("bad-length");
-  return findService(packet, ip, services, undefined);
+  return findService(packet, ip, services, origins, undefined);
 }
 
-function findService(packet: Uint8Array, ip: Ip, services: Services, tcpFlags: number | undefined): Parsed {
+function findService(
+  packet: Uint8Array,
+  ip: Ip,
+  services: Services,
+  origins: Origins,
+  tcpFlags: number | undefined,
+): Parsed {
   const service = services.find(ip.destination, ip.protocol, field(packet, ip.l4 + 2, 2));
-  if (!service) return pass("not-vip");
+  if (!service) return findOrigin(packet, ip, origins, tcpFlags);
   const tuple: Tuple = {
     ...portless(ip),
     sourcePort: packet.slice(ip.l4, ip.l4 + 2),
     destinationPort: packet.slice(ip.l4 + 2, ip.l4 + 4),
   };
   return { step: "flow", ip, service, tuple, tcpFlags };
+}
+
+/** §11: for no service, but perhaps from a backend that answers for one. The tuple is that of the client's packets. */
+function findOrigin(packet: Uint8Array, ip: Ip, origins: Origins, tcpFlags: number | undefined): Parsed {
+  const origin = origins.find(ip, field(packet, ip.l4, 2));
+  if (!origin) return pass("not-vip");
+  const { service, port } = origin;
+  const tuple: Tuple = {
+    source: ip.destination,
+    destination: addressBytes(service.vip.address),
+    sourcePort: packet.slice(ip.l4 + 2, ip.l4 + 4),
+    destinationPort: Uint8Array.of(port >> 8, port & 255),
+    protocol: ip.protocol,
+  };
+  return { step: "answer", ip, origin, service, tuple, tcpFlags };
 }
 
 /** RFC 792 (type 8), RFC 4443 §4.1 (type 128). */

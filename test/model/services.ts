@@ -31,6 +31,12 @@ function readPorts(ports: Ports): Pick<Entry, "first" | "last" | "breadth"> {
   return { first, last, breadth: 1 };
 }
 
+/** The ports of a range, one by one. */
+export function eachPort(ports: Ports): number[] {
+  const { first, last } = readPorts(ports);
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
+
 export class Services {
   readonly #byPrefix: PrefixMap<Entry[]>;
 
@@ -52,7 +58,9 @@ export class Services {
         ["udp", UDP],
       ] as const) {
         if (!vip.protocols.includes(name)) continue;
-        for (const port of vip.ports) {
+        // A range of a VIP with nat is so many ports.
+        const ports = vip.forward === "nat" ? vip.ports.flatMap(eachPort) : vip.ports;
+        for (const port of ports) {
           const range = readPorts(port);
           const wide = address.includes("/") || range.breadth > 0;
           const shared = wide ? wideNumbers.get(`${address} ${name}`) : undefined;

@@ -11,6 +11,8 @@ export interface BackendSetup {
   id: number;
   name: string;
   address: string;
+  /** Of the service there; what `nat` sends to. */
+  port?: number;
   weight: number;
   /** MAC of the next hop; absent while it is not resolved. */
   mac?: string;
@@ -39,7 +41,7 @@ export interface VipSetup {
   protocols: ("tcp" | "udp")[];
   ports: Ports[];
   pool: string;
-  forward: "l2" | TunnelMode;
+  forward: "l2" | "nat" | TunnelMode;
   ttl: number;
   guePort: number;
   /** At most one of each family. */
@@ -71,6 +73,8 @@ export interface ModelSetup {
   /** 0 for no limit. */
   newFlowsPerSecond: number;
   machine: { mac: string; address?: string; address6?: string };
+  /** MAC of the router behind which all clients are; absent where no route leads to them. */
+  clientRouter?: string;
   interfaces: { mac: string; mtu: number }[];
   frameBytes: number;
   /** Most fragments that wait. */
@@ -113,7 +117,7 @@ export interface ConfigVip {
   protocol?: "tcp" | "udp" | "any";
   port: Ports | Ports[];
   pool: string;
-  forward?: "l2" | TunnelMode;
+  forward?: "l2" | "nat" | TunnelMode;
   tunnel?: { ttl?: number; guePort?: number; sourcePrefix?: string | readonly string[] };
   echo?: boolean;
   guard?: GuardSetup;
@@ -141,6 +145,7 @@ export function offlineSetup(config: Config): ModelSetup {
         id: lastId,
         name: backend.name ?? `${backend.address}:${backend.port ?? 0}`,
         address: backend.address,
+        ...(backend.port !== undefined && { port: backend.port }),
         weight: backend.weight ?? 1,
         mac: backend.mac ?? offlineMac(backend.address),
         ...(backend.quicServerId && { quicServerId: backend.quicServerId.toLowerCase() }),
@@ -160,6 +165,7 @@ export function offlineSetup(config: Config): ModelSetup {
     },
     newFlowsPerSecond: config.conntrack?.newFlowsPerSecond ?? 0,
     machine: { ...config.machine, mac },
+    clientRouter: "02:aa:00:00:00:01",
     interfaces: [{ mac, mtu: 1500 }],
     frameBytes: config.frames?.size ?? 2048,
     heldLimit: Math.min(512, Math.floor((config.frames?.count ?? 4608) / 8)),

@@ -6,7 +6,19 @@ import { flowKey, shardOf } from "./filter-model.ts";
 import { withoutRoot } from "./namespace.ts";
 import { build, DESTINATION_MAC, ICMP, ICMPV6, IPV6, type Packet, TCP, UDP, VLAN } from "./packets.ts";
 import { generator, randomPacket } from "./random.ts";
-import { install, SECRET, VIPS_V4, VIPS_V6 } from "./services.ts";
+import {
+  BACKEND_PORT,
+  BACKENDS_V4,
+  BACKENDS_V6,
+  install,
+  OWN_V4,
+  OWN_V6,
+  PORTS,
+  PROBE_PORTS,
+  SECRET,
+  VIPS_V4,
+  VIPS_V6,
+} from "./services.ts";
 
 const skip = withoutRoot || (native.hasProgram() ? false : "built without the XDP program");
 
@@ -50,6 +62,20 @@ const vip6: Packet = {
   destinationPort: 53,
 };
 
+const answer4: Packet = {
+  source: BACKENDS_V4[1]!,
+  destination: [192, 0, 2, 1],
+  protocol: TCP,
+  sourcePort: BACKEND_PORT,
+  destinationPort: 4000,
+};
+const answer6: Packet = {
+  ...answer4,
+  source: BACKENDS_V6[0]!,
+  destination: vip6.source,
+  protocol: UDP,
+};
+
 /** Changes bytes of a built packet. */
 function patch(packet: Packet, offset: number, ...values: number[]): Uint8Array {
   const bytes = build(packet);
@@ -90,6 +116,12 @@ const taken: [string, Uint8Array][] = [
     "a routing header with a segment left, by the address",
     build({ ...vip6, extensions: [{ type: 43, bytes: [0, 0, 4, 1, 0, 0, 0, 0] }] }),
   ],
+  ["an answer of a backend to a client", build(answer4)],
+  ["an answer over IPv6", build(answer6)],
+  [
+    "an answer to the first port of checks through the data plane",
+    build({ ...answer4, destination: OWN_V4, destinationPort: PROBE_PORTS.first }),
+  ],
   ["ping", build({ ...vip4, protocol: ICMP })],
   ["ping over IPv6", build({ ...vip6, protocol: ICMPV6 })],
   ["TTL 0: the engine counts it", patch(vip4, 22, 0)],
@@ -103,6 +135,16 @@ const passed: [string, Uint8Array][] = [
   ["three VLAN tags", build({ ...vip4, vlans: [VLAN, VLAN, VLAN] })],
   ["a VLAN tag cut short", build({ ...vip4, vlans: [VLAN] }).slice(0, 17)],
   ["another port of the VIP (SSH)", build({ ...vip4, destinationPort: 22 })],
+  ["from a backend, but from another port", build({ ...answer4, sourcePort: 8081 })],
+  ["from a backend, but with another protocol", build({ ...answer4, protocol: 132 })],
+  ["ping of a backend to a client", build({ ...answer4, protocol: ICMP })],
+  ["a fragment of an answer", build({ ...answer4, fragment: 0x2000 })],
+  ["an answer to the machine itself", build({ ...answer4, destination: OWN_V4 })],
+  ["an answer to the machine itself over IPv6", build({ ...answer6, destination: OWN_V6 })],
+  [
+    "an answer to the machine, behind the last port of checks",
+    build({ ...answer4, destination: OWN_V4, destinationPort: PROBE_PORTS.first + PROBE_PORTS.count }),
+  ],
   ["another address", build({ ...vip4, destination: [10, 99, 0, 3] })],
   ["another protocol", build({ ...vip4, protocol: 47 })],
   ["ICMPv6 over IPv4", build({ ...vip4, protocol: ICMPV6 })],
@@ -156,6 +198,19 @@ test("a removed service is passed", { skip }, () => {
   assert.equal(program.deleteService(key), true);
   assert.equal(program.testRun("shard", build(vip4)), 0);
   assert.equal(program.deleteService(key), false);
+});
+
+test("an answer belongs to the shard of what the client sends", { skip }, () => {
+  const program = load();
+  install(program);
+  for (const [answer, vip] of [
+    [answer4, VIPS_V4[0]!],
+    [answer6, VIPS_V6[0]!],
+  ] as const) {
+    const ports = { sourcePort: answer.destinationPort!, destinationPort: PORTS[0]! };
+    const request = { ...answer, source: answer.destination, destination: vip, ...ports };
+    assert.equal(program.testRun("shard", build(answer)), program.testRun("shard", build(request)));
+  }
 });
 
 test("arguments of the wrong size are refused by name", { skip }, () => {

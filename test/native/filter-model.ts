@@ -9,30 +9,40 @@ const FRAGMENT = 44;
 const AUTHENTICATION = 51;
 const EXTENSION_HEADERS = [0, ROUTING, FRAGMENT, AUTHENTICATION, 60, 135, 139, 140];
 
-/** A service: the first 20 bytes of its SERVICE record. */
-export function serviceKey(address: number[], protocol: number, port: number): Uint8Array {
-  const key = new Uint8Array(20);
-  key.set(address);
-  key.set([port >> 8, port & 255, protocol, address.length === 4 ? 4 : 6], 16);
-  return key;
-}
+/** What a key may be of: a service, a place that a backend answers from, an address of the machine. */
+const KINDS = { service: 0, return: 16, own: 32 };
 
-/** Numbers of the services, by their key in hexadecimal. */
-export type Services = Map<string, number>;
-
-/** Finds a service; `wide`: it has more than one address or port. */
-export type Find = (
+/** The first 20 bytes of a SERVICE record. */
+export function serviceKey(
   address: number[],
   protocol: number,
   port: number,
-) => { number: number; wide: boolean } | undefined;
+  kind: keyof typeof KINDS = "service",
+): Uint8Array {
+  const key = new Uint8Array(20);
+  key.set(address);
+  key.set([port >> 8, port & 255, protocol, (address.length === 4 ? 4 : 6) + KINDS[kind]], 16);
+  return key;
+}
+
+/** What the program's map says, by the key in hexadecimal. */
+export type Services = Map<string, number>;
+
+/** Finds a service; `wide`: it has more than one address or port. */
+export interface Find {
+  (address: number[], protocol: number, port: number): { number: number; wide: boolean } | undefined;
+  /** What else the map has: where backends answer from, and addresses of the machine. */
+  slots?: Services;
+}
 
 /** Services of one address and port each. */
 export function exactly(services: Services): Find {
-  return (address, protocol, port) => {
+  const find: Find = (address, protocol, port) => {
     const number = services.get(Buffer.from(serviceKey(address, protocol, port)).toString("hex"));
     return number === undefined ? undefined : { number, wide: false };
   };
+  find.slots = services;
+  return find;
 }
 
 export function addService(services: Services, key: Uint8Array, number: number): void {
@@ -97,14 +107,33 @@ export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[])
     if (!addressRule && !hasPorts && protocol !== icmp) return null;
     if (!addressRule && room < (protocol === TCP ? 20 : 8)) return null;
     const service = findService(address, hasPorts ? protocol : icmp, hasPorts ? at16(l4 + 2) : 0);
-    if (service === undefined) return null;
-    const rest = (hasPorts ? raw(l4, 2) << 32n : 0n) | (BigInt(service.number) << 48n);
+    if (service === undefined) return hasPorts ? answer(address, at16(l4 + 2)) : null;
     const words =
       addressBytes === 4 ? [raw(destination, 4), 0n] : [raw(destination, 8), raw(destination + 8, 8)];
     const target = service.wide ? [...words, raw(l4 + 2, 2)].reduce(fold, secret[2]!) : 0n;
-    if (addressBytes === 4) return mix((raw(source, 4) | rest) ^ target, secret[0]!);
-    const folded = fold(fold(secret[1]!, raw(source, 8)), raw(source + 8, 8));
-    return mix(folded ^ rest ^ target, secret[0]!);
+    return keyOf(service.number, source, hasPorts ? raw(l4, 2) : 0n, target);
+
+    /** The key of a packet that a backend sends to a client: the client's packets have it, too. */
+    function answer(client: number[], clientPort: number): bigint | null {
+      const backend = [...packet.subarray(source, source + addressBytes)];
+      const number = slotOf(serviceKey(backend, protocol, at16(l4), "return"));
+      if (number === undefined) return null;
+      const range = slotOf(serviceKey(client, 0, 0, "own"));
+      const [first, count] = [(range ?? 0) & 0xffff, (range ?? 0) >>> 16];
+      if (range !== undefined && (clientPort < first || clientPort >= first + count)) return null;
+      return keyOf(number, destination, raw(l4 + 2, 2), 0n);
+    }
+
+    /** @param end where the client's address is @param port the client's, raw */
+    function keyOf(number: number, end: number, port: bigint, target: bigint): bigint {
+      const rest = (port << 32n) | (BigInt(number) << 48n);
+      if (addressBytes === 4) return mix((raw(end, 4) | rest) ^ target, secret[0]!);
+      return mix(fold(fold(secret[1]!, raw(end, 8)), raw(end + 8, 8)) ^ rest ^ target, secret[0]!);
+    }
+  }
+
+  function slotOf(key: Uint8Array): number | undefined {
+    return findService.slots?.get(Buffer.from(key).toString("hex"));
   }
 
   /** Bytes as a little-endian number. */

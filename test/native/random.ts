@@ -1,6 +1,16 @@
 // Random packets, the same for the same seed.
 import { build, ICMP, ICMPV6, type Packet, SERVICE_VLAN, TCP, UDP, VLAN } from "./packets.ts";
-import { PORTS, VIPS_V4, VIPS_V6 } from "./services.ts";
+import {
+  BACKEND_PORT,
+  BACKENDS_V4,
+  BACKENDS_V6,
+  OWN_V4,
+  OWN_V6,
+  PORTS,
+  PROBE_PORTS,
+  VIPS_V4,
+  VIPS_V6,
+} from "./services.ts";
 
 /** Numbers below `limit`, by xorshift32. */
 export function generator(seed: number): (limit: number) => number {
@@ -28,6 +38,7 @@ export function randomPacket(below: (limit: number) => number): Uint8Array {
     const bytes = [0, oneIn(16) ? below(256) : units, type === 44 && oneIn(4) ? below(256) : 0, fragment];
     return { type, bytes: [...bytes, ...new Array<number>(units * 8 + 4).fill(0)] };
   };
+  const answers = oneIn(4);
   const packet: Packet = {
     vlans: oneIn(2) ? [] : Array.from({ length: below(4) }, () => pick([VLAN, SERVICE_VLAN])),
     source: address(),
@@ -39,7 +50,17 @@ export function randomPacket(below: (limit: number) => number): Uint8Array {
     fragment: oneIn(8) ? pick([0x2000, 0x4000, 0x8000, below(0x2000)]) : 0x4000,
     extensions: oneIn(3) ? Array.from({ length: below(oneIn(4) ? 11 : 4) }, () => header()) : [],
     payload: below(64),
+    ...(answers && answerOf()),
   };
+  /** A packet of a backend to a client or to the machine. */
+  function answerOf(): Pick<Packet, "source" | "destination" | "sourcePort" | "destinationPort"> {
+    return {
+      source: pick(v6 ? BACKENDS_V6 : BACKENDS_V4),
+      destination: oneIn(4) ? (v6 ? OWN_V6 : OWN_V4) : address(),
+      sourcePort: oneIn(8) ? below(65536) : BACKEND_PORT,
+      destinationPort: oneIn(2) ? below(65536) : PROBE_PORTS.first - 50 + below(200),
+    };
+  }
   const bytes = build(packet);
   if (oneIn(8)) bytes[below(bytes.length)] = below(256);
   return oneIn(8) ? bytes.slice(0, Math.max(14, below(bytes.length + 1))) : bytes;

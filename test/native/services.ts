@@ -12,11 +12,28 @@ export const VIPS_V6 = [
   [0xfd, 0x99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
 ];
 export const PORTS = [80, 443, 53];
+/** What answers for the first port of the first VIP of each family, from a port of its own. */
+export const BACKENDS_V4 = [
+  [10, 0, 0, 31],
+  [10, 0, 0, 32],
+];
+export const BACKENDS_V6 = [
+  [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x31],
+  [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x32],
+];
+export const BACKEND_PORT = 8080;
+/** Addresses of the machine, with the ports of its own at which answers are not the host's. */
+export const OWN_V4 = [10, 0, 0, 11];
+export const OWN_V6 = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x11];
+export const PROBE_PORTS = { first: 20_000, count: 100 };
 
 /** Digits of π, as in docs/datapath.md, section 6. */
 export const SECRET = [0x243f6a8885a308d3n, 0x13198a2e03707344n, 0xa4093822299f31d0n, 0x082efa98ec4e6c89n];
 
-/** Gives a program the secret and, for every VIP, an address service and each port over TCP and UDP. */
+/**
+ * Gives a program the secret and, for every VIP, an address service and each port over TCP and UDP; then the places that
+ * backends answer from, and the machine's own addresses.
+ */
 export function install(program: XdpProgram): Find {
   program.setSecret(new Uint8Array(BigUint64Array.from(SECRET).buffer));
   const services: Services = new Map();
@@ -31,5 +48,20 @@ export function install(program: XdpProgram): Find {
       program.setService(key, number);
     }
   }
+  const enter = (key: Uint8Array, number: number) => {
+    addService(services, key, number);
+    program.setService(key, number);
+  };
+  for (const [vip, backends] of [
+    [VIPS_V4[0]!, BACKENDS_V4],
+    [VIPS_V6[0]!, BACKENDS_V6],
+  ] as const) {
+    for (const protocol of [TCP, UDP]) {
+      const number = services.get(Buffer.from(serviceKey(vip, protocol, PORTS[0]!)).toString("hex"))!;
+      for (const each of backends) enter(serviceKey(each, protocol, BACKEND_PORT, "return"), number);
+    }
+  }
+  const range = PROBE_PORTS.first | (PROBE_PORTS.count << 16);
+  for (const own of [OWN_V4, OWN_V6]) enter(serviceKey(own, 0, 0, "own"), range);
   return exactly(services);
 }

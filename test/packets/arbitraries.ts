@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { familyOf } from "../model/bytes.ts";
+import { eachPort } from "../model/services.ts";
 import type { ModelSetup } from "../model/setup.ts";
 import type { Vlan } from "./framing.ts";
 import { type PacketBuilder, packet } from "./packet.ts";
@@ -17,6 +18,8 @@ interface Target {
   error?: boolean;
   /** A fragment of a datagram to it. */
   fragment?: boolean;
+  /** Where it comes from, if that is not a client. */
+  from?: { address: string; port: number };
 }
 
 type Size = { payload: number; pad: number };
@@ -100,9 +103,36 @@ function target(setup: ModelSetup): fc.Arbitrary<Target> {
   );
 }
 
+/** Answers of backends behind `nat`, to clients and now and then to the machine itself; undefined where there are none. */
+function answer(setup: ModelSetup): fc.Arbitrary<Target> | undefined {
+  const origins = setup.vips
+    .filter(({ forward }) => forward === "nat")
+    .flatMap(({ protocols, ports, pool }) =>
+      setup.pools
+        .find(({ name }) => name === pool)!
+        .backends.flatMap(({ address, port }) =>
+          protocols.flatMap((protocol) =>
+            ports.flatMap(eachPort).map((each) => ({ protocol, from: { address, port: port ?? each } })),
+          ),
+        ),
+    );
+  if (origins.length === 0) return undefined;
+  return fc
+    .constantFrom(...origins)
+    .chain((origin) =>
+      fc
+        .record({ port: clientPort, address: client(setup, origin.from.address) })
+        .map((to) => ({ ...origin, ...to })),
+    );
+}
+
 /** A packet that obeys the RFCs, as a builder so that more can be done to it. */
 export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
-  return target(setup).chain((to) =>
+  const answers = answer(setup);
+  const targets = answers
+    ? fc.oneof({ weight: 2, arbitrary: target(setup) }, { weight: 1, arbitrary: answers })
+    : target(setup);
+  return targets.chain((to) =>
     fc
       .record({
         tags,
@@ -114,7 +144,7 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
         src: mac,
         family: fc.constant(familyOf(to.address)),
         above: to.fragment ? fc.constant((builder: PacketBuilder) => builder) : layer4(to, serverIds(setup)),
-        ip: to.fragment ? fragment(to) : network(setup, to.address),
+        ip: to.fragment ? fragment(to) : network(setup, to.address, to.from?.address),
       })
       .map(({ tags, size, dst, src, above, ip }) => {
         const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
@@ -172,12 +202,12 @@ function extended(start: PacketBuilder, chain: Extension[]): PacketBuilder {
   );
 }
 
-function network(setup: ModelSetup, dst: string): fc.Arbitrary<Step> {
+function network(setup: ModelSetup, dst: string, from?: string): fc.Arbitrary<Step> {
   const ttl = fc.oneof(fc.constantFrom(1, 2, 63, 64, 65, 128, 255), fc.integer({ min: 1, max: 255 }));
   if (familyOf(dst) === 4) {
     return fc
       .record({
-        src: client(setup, dst),
+        src: from === undefined ? client(setup, dst) : fc.constant(from),
         ttl,
         tos: often(0, fc.nat(255)),
         id: fc.nat(65535),
@@ -190,7 +220,7 @@ function network(setup: ModelSetup, dst: string): fc.Arbitrary<Step> {
   }
   return fc
     .record({
-      src: client(setup, dst),
+      src: from === undefined ? client(setup, dst) : fc.constant(from),
       hopLimit: ttl,
       trafficClass: often(0, fc.nat(255)),
       flowLabel: fc.nat(0xfffff),
@@ -279,10 +309,11 @@ function fragment(to: Target): fc.Arbitrary<Step> {
 function layer4(to: Target, ids: readonly string[]): fc.Arbitrary<Step> {
   const dport = to.port;
   if (to.error) return icmpError(to);
+  const sourcePort = to.from === undefined ? clientPort : fc.constant(to.from.port);
   if (to.protocol === "tcp") {
     return fc
       .record({
-        sport: clientPort,
+        sport: sourcePort,
         flags: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(...TCP_FLAGS) }, fc.nat(255)),
         seq: fc.nat(0xffffffff),
         options: fc.nat(20).map((words) => new Uint8Array(words > 10 ? 0 : words * 4).fill(1)),
@@ -292,10 +323,11 @@ function layer4(to: Target, ids: readonly string[]): fc.Arbitrary<Step> {
   if (to.protocol === "udp") {
     const nothing = fc.constant(new Uint8Array(0));
     const datagram = ids.length === 0 ? nothing : fc.oneof(nothing, quicDatagram(ids), quicDatagram(ids));
-    return fc.tuple(clientPort, datagram).map(
-      ([sport, bytes]) =>
+    // Some are without a checksum, which IPv4 allows.
+    return fc.tuple(sourcePort, datagram, often(true, fc.constant(false))).map(
+      ([sport, bytes, sums]) =>
         (builder) =>
-          builder.udp({ sport, dport }).payload(bytes),
+          builder.udp({ sport, dport, ...(!sums && { checksum: 0 }) }).payload(bytes),
     );
   }
   if (to.protocol === "icmp") {

@@ -20,7 +20,7 @@ interface Shim {
   protocol: number;
 }
 
-type Tunnel = Exclude<VipConfig["forward"], "l2">;
+type Tunnel = Exclude<VipConfig["forward"], "l2" | "nat">;
 
 const SHIMS: Record<Tunnel, (inner: Uint8Array, vip: VipConfig, way: Way) => Shim> = {
   gre: (inner) => ({ bytes: words(0, isIpv4(inner) ? 0x0800 : 0x86dd), protocol: 47 }),

@@ -6,6 +6,7 @@ import type { BackendConfig, VipConfig } from "../../config/schema.ts";
 import type { NextHop } from "../../dataplane/backend-records.ts";
 import { encapsulated } from "./encapsulation.ts";
 import { type FlowService, flowKey, slotOf } from "./flow-hash.ts";
+import { toBackend } from "./translation.ts";
 
 /** The controller's own account of what decides about a packet. */
 export interface Knowledge {
@@ -51,7 +52,11 @@ export function expectedOf(
   if (!egress) return unchanged;
   const backend = knowledge.backend(id);
   let bytes = frame.slice();
-  if (vip.forward !== "l2") {
+  if (vip.forward === "nat") {
+    const translated = toBackend(packet, backend, egress.mtu);
+    if (!translated) return unchanged;
+    bytes.set(translated, ETHERNET_BYTES);
+  } else if (vip.forward !== "l2") {
     const destination = addressBytes(backend.address);
     const v4 = destination.length === 4;
     const source = v4 ? knowledge.sources.v4 : knowledge.sources.v6;

@@ -1,0 +1,181 @@
+// What `forward: nat` does beyond single packets: counters, entries, ways to clients, answers to checks, changes of mode. The
+// packets themselves are in test/fixtures/nat.md, and compared with the model in model.test.ts.
+
+import assert from "node:assert/strict";
+import { beforeEach, suite, test } from "node:test";
+import { stringify } from "yaml";
+import { parseConfig } from "../../src/config/load.ts";
+import type { Way } from "../../src/dataplane/routes.ts";
+import { ownSlot } from "../../src/dataplane/steering.ts";
+import { offlineMac } from "../../src/io/offline.ts";
+import { macBytes } from "../../src/mac.ts";
+import { decode } from "../packets/decode.ts";
+import { packet } from "../packets/packet.ts";
+import { Rig } from "./rig.ts";
+
+const CLIENT = "192.0.2.1";
+const ROUTER = macBytes("02:aa:00:00:00:01");
+const OTHER = macBytes("02:aa:00:00:00:02");
+
+const document = {
+  machine: { address: "10.0.0.11", address6: "fd00::11" },
+  conntrack: { flows: 1000, timeouts: { new: "4s" } },
+  pools: {
+    web: { tableSize: 7, backends: [{ name: "b1", address: "10.0.0.31", port: 8080 }] },
+    web6: { tableSize: 7, backends: [{ name: "b2", address: "fd00::31" }] },
+  },
+  vips: [
+    { name: "web", address: "10.99.0.1", port: 80, pool: "web", forward: "nat" },
+    { name: "web6", address: "fd99::1", port: 80, pool: "web6", forward: "nat" },
+  ],
+};
+
+const request = (flags = "S") =>
+  packet().ethernet().ipv4({ src: CLIENT, dst: "10.99.0.1" }).tcp({ sport: 4000, dport: 80, flags }).bytes();
+const answer = (flags = "SA", to: { dst?: string; dport?: number } = {}) =>
+  packet()
+    .ethernet()
+    .ipv4({ src: "10.0.0.31", dst: to.dst ?? CLIENT })
+    .tcp({ sport: 8080, dport: to.dport ?? 4000, flags })
+    .bytes();
+const answer6 = (dst = "2001:db8::1") =>
+  packet().ethernet().ipv6({ src: "fd00::31", dst }).tcp({ sport: 80, dport: 4000, flags: "SA" }).bytes();
+
+suite("nat", () => {
+  let rig: Rig;
+  beforeEach(() => {
+    rig = new Rig(document, { interfaces: 2 });
+  });
+
+  function pass(bytes: Uint8Array) {
+    rig.deliver(0, bytes);
+    rig.run(0);
+    const [{ verdict, reason, track } = { verdict: "", reason: "", track: "" }] = rig.records();
+    const [sent] = rig.collect();
+    return { decided: `${verdict} ${reason} ${track}`, sent };
+  }
+  const routes = (...ways: Way[]) => rig.engine.routes.set(ways);
+  const hop = (mac: Uint8Array, index = 0) => ({ mac, interface: index });
+
+  test("VIP and backend count both directions; only the client's packets open flows", () => {
+    for (const bytes of [request(), answer(), request("A"), answer("A")]) pass(bytes);
+    assert.deepEqual(rig.statistics.vip(0), { packets: 4, bytes: 160 });
+    const { packets, bytes, newFlows, activeFlows } = rig.statistics.backend(1);
+    assert.deepEqual(
+      { packets, bytes, newFlows, activeFlows },
+      { packets: 4, bytes: 160, newFlows: 1, activeFlows: 1 },
+    );
+    assert.deepEqual(rig.statistics.reasons(), { hit: 1, new: 1, return: 2 });
+    pass(answer("FA"));
+    assert.equal(rig.statistics.backend(1).activeFlows, 0, "the backend's FIN closes");
+  });
+
+  test("a batch of both directions is decided in order", () => {
+    const order = [answer("SA"), request(), answer("RA"), request(), answer("A"), request("A")];
+    for (const bytes of order) rig.deliver(0, bytes);
+    rig.run(0);
+    assert.deepEqual(
+      rig.records().map(({ reason, track }) => `${reason} ${track}`),
+      ["return none", "new inserted", "return hit", "new replaced", "return hit", "hit hit"],
+    );
+  });
+
+  test("the answer of a backend that the flow is not at any more leaves its entry alone", () => {
+    pass(request());
+    const { directory } = rig.engine;
+    directory.apply(
+      parseConfig(
+        stringify({
+          ...document,
+          pools: {
+            ...document.pools,
+            web: {
+              tableSize: 7,
+              backends: [...document.pools.web.backends, { name: "b3", address: "10.0.0.32", port: 8080 }],
+            },
+          },
+        }),
+        "nat.yaml",
+      ).config,
+    );
+    const added = directory.backend("web", "b3").id;
+    directory.setNextHop(added, hop(offlineMac("10.0.0.32")));
+    directory.setBackendState(1, "dead");
+    assert.equal(pass(request("A")).decided, "forward new replaced");
+    assert.equal(pass(answer("RA")).decided, "forward return none");
+    directory.setBackendState(1, "active");
+    assert.equal(pass(answer("RA")).decided, "forward return none");
+    assert.equal(pass(request("A")).decided, "forward hit hit");
+  });
+
+  test("the longest prefix leads to the client, by the interface of its next hop", () => {
+    routes(
+      { prefix: "0.0.0.0/0", hop: hop(ROUTER) },
+      { prefix: "192.0.2.0/24", hop: hop(OTHER, 1) },
+      { prefix: "192.0.2.9", hop: undefined },
+    );
+    const near = pass(answer()).sent!;
+    assert.equal(near.interface, 1);
+    assert.match(decode(near.bytes)[0]!, /^ethernet 02:bb:00:00:00:02 > 02:aa:00:00:00:02 /);
+    assert.match(decode(near.bytes)[1]!, /^ipv4 10\.99\.0\.1 > 192\.0\.2\.1 /);
+    const far = pass(answer("SA", { dst: "198.51.100.1" })).sent!;
+    assert.equal(far.interface, 0);
+    assert.match(decode(far.bytes)[0]!, /^ethernet 02:bb:00:00:00:01 > 02:aa:00:00:00:01 /);
+    assert.equal(pass(answer("SA", { dst: "192.0.2.9" })).decided, "drop unresolved none");
+    assert.equal(pass(answer6()).decided, "drop no-route none");
+    routes({ prefix: "2001:db8::/32", hop: hop(ROUTER) });
+    assert.equal(pass(answer6()).decided, "forward return none");
+    assert.equal(pass(answer()).decided, "drop no-route none");
+  });
+
+  test("a thousand routes replaced again and again leave no block behind", () => {
+    for (let round = 0; round < 50; round++) {
+      const ways = Array.from({ length: 1000 }, (_, i) => ({
+        prefix: `198.${18 + (i & 1)}.${(i >> 1) & 255}.${round}`,
+        hop: hop(ROUTER),
+      }));
+      assert.equal(rig.engine.routes.set(ways), true);
+      assert.equal(rig.engine.routes.set(ways), false, "nothing to do");
+    }
+    assert.equal(pass(answer("SA", { dst: "198.18.7.49" })).decided, "forward return none");
+    assert.equal(pass(answer("SA", { dst: "198.18.7.48" })).decided, "drop no-route none");
+  });
+
+  test("answers to checks are translated for the host, and counted nowhere", () => {
+    const { directory } = rig.engine;
+    directory.setOwn([
+      ownSlot("10.0.0.11", { firstPort: 20_000, ports: 2 }),
+      ownSlot("10.0.0.12", { firstPort: 0, ports: 0 }),
+    ]);
+    routes({ prefix: "0.0.0.0/0", hop: hop(ROUTER) }, { prefix: "10.0.0.11", hop: hop(OTHER, 1) });
+    const own = (dport: number, dst = "10.0.0.11") => pass(answer("SA", { dst, dport }));
+    for (const port of [20_000, 20_001]) {
+      const { decided, sent } = own(port);
+      assert.equal(decided, "forward probe none");
+      assert.equal(sent!.interface, 1);
+      assert.match(decode(sent!.bytes)[1]!, /^ipv4 10\.99\.0\.1 > 10\.0\.0\.11 /);
+      assert.match(decode(sent!.bytes)[2]!, new RegExp(`^tcp 80 > ${port} `));
+    }
+    for (const port of [0, 19_999, 20_002, 65_535]) assert.equal(own(port).decided, "pass not-vip none");
+    assert.equal(own(20_000, "10.0.0.12").decided, "pass not-vip none");
+    assert.deepEqual(rig.statistics.vip(0), { packets: 0, bytes: 0 });
+    assert.equal(rig.statistics.backend(1).packets, 0);
+  });
+
+  test("when the mode changes, answers are turned back from then on, or no more", () => {
+    const mode = (forward: string) =>
+      rig.engine.directory.apply(
+        parseConfig(
+          stringify({ ...document, vips: document.vips.map((vip) => ({ ...vip, forward })) }),
+          "nat.yaml",
+        ).config,
+      );
+    const { slots } = mode("l2");
+    assert.deepEqual([slots.added.length, slots.removed.length], [0, 4], "two backends, two addresses");
+    assert.equal(pass(request()).decided, "forward new inserted");
+    assert.equal(pass(answer()).decided, "pass not-vip none");
+    assert.equal(mode("nat").slots.added.length, 4);
+    assert.equal(pass(answer()).decided, "forward return hit");
+    assert.equal(pass(request("A")).decided, "forward hit hit");
+  });
+});
