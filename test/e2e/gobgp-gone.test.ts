@@ -130,13 +130,14 @@ suite("a balancer without GoBGP", { skip: bgpSkipReason(), timeout: 120_000 }, (
     await traffic.stop();
   });
 
-  test("drains meanwhile do not wait for it, and it hears of what is wanted then", async (t) => {
+  test("changes meanwhile do not wait for it, and it hears of what is wanted then", async (t) => {
     await speaker.halt("SIGKILL");
     await checkGone();
     const startMs = performance.now();
     await balancer.admin.setBackendState("web", "be2", "draining");
-    // Both are drained: the VIPs are not to be announced.
-    await balancer.admin.setBackendState("web", "be1", "draining");
+    // The last one is out: the VIPs are not to be announced.
+    await balancer.admin.setBackendState("web", "be2", "dead");
+    await balancer.admin.setBackendState("web", "be1", "dead", true);
     await eventually(
       "none is wanted",
       async () => (await balancer.status()).announcement.wanted.length === 0,

@@ -7,15 +7,14 @@
  * The server binds to every address: a socket bound to none would answer from the machine's own address, not from the
  * VIP. It answers with a line with its name and then what it got, and says `ready` when it listens.
  *
- * The client has a socket per flow and sends one datagram after the other on each, of all sizes up to 1,400 bytes. It
- * waits a second for each answer and asks nothing twice. It writes one JSON object (UdpResult).
+ * The client has a socket per flow and sends one datagram after the other on each, of all sizes up to `--bytes`, by default
+ * 1,400; what is larger than the MTU goes in fragments. It waits a second for each answer and asks nothing twice. It writes one JSON object (UdpResult).
  */
 import { randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { parseArgs } from "node:util";
 
-const MAX_BYTES = 1400;
 const ANSWER_MS = 1000;
 
 export interface UdpResult {
@@ -37,6 +36,7 @@ const { values, positionals } = parseArgs({
     port: { type: "string", default: "5353" },
     flows: { type: "string", default: "40" },
     datagrams: { type: "string", default: "25" },
+    bytes: { type: "string", default: "1400" },
   },
 });
 const port = Number(values.port);
@@ -72,7 +72,7 @@ async function flow(address: string, result: UdpResult): Promise<void> {
   let first: string | undefined;
   for (let left = Number(values.datagrams); left > 0; left--) {
     // Names take a few bytes of the answer, which has to fit into a packet too.
-    const message = randomBytes(Math.floor(Math.random() * MAX_BYTES));
+    const message = randomBytes(Math.floor(Math.random() * Number(values.bytes)));
     const answer = once(socket, "message", { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => undefined);
     result.sent++;
     socket.send(message);
