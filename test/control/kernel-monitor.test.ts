@@ -79,7 +79,7 @@ suite("the kernel's monitor", { timeout: 30_000 }, () => {
     const bed = new Bed(t);
     bed.monitor.start();
     await bed.started();
-    assert.deepEqual(bed.starts, [`${bed.pid} monitor label link route neigh`]);
+    assert.deepEqual(bed.starts, [`${bed.pid} monitor label link route neigh address`]);
     assert.deepEqual(bed.told, { link: 1, route: 1, neigh: 1 });
     bed.say("[NEIGH]10.0.0.21 dev eth0 lladdr 02:00:00:00:00:21 REACHABLE");
     bed.say("[ROUTE]Deleted 10.1.0.0/16 via 10.0.0.1 dev eth0 ");

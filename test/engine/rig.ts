@@ -199,6 +199,7 @@ export function anyConfig(more: Record<string, object> = {}): object {
     conntrack: { flows: 1000 },
     pools: {
       near: { tableSize: 251, backends },
+      far: { tableSize: 251, backends: [...far, ...backends6] },
       inner: {
         tableSize: 251,
         backends: [
@@ -213,7 +214,6 @@ export function anyConfig(more: Record<string, object> = {}): object {
           { name: "n4", address: "fd00::32", port: 8080 },
         ],
       },
-      far: { tableSize: 251, backends: [...far, ...backends6] },
     },
     vips: [
       { name: "web", address: "10.99.0.1", protocol: "any", port: [80, 443], pool: "near" },

@@ -130,7 +130,7 @@ function answer(setup: ModelSetup): fc.Arbitrary<Target> | undefined {
 export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
   const answers = answer(setup);
   const targets = answers
-    ? fc.oneof({ weight: 2, arbitrary: target(setup) }, { weight: 1, arbitrary: answers })
+    ? fc.oneof({ weight: 4, arbitrary: target(setup) }, { weight: 1, arbitrary: answers })
     : target(setup);
   return targets.chain((to) =>
     fc

@@ -95,7 +95,9 @@ test("what the self-test expects shares nothing with what it tests", () => {
     "src/dataplane/backend-records.ts",
     `${folder}/encapsulation.ts`,
     `${folder}/flow-hash.ts`,
+    `${folder}/translation.ts`,
   ]);
+  assert.deepEqual(importsOf(`${folder}/translation.ts`), ["src/config/address.ts", "src/config/schema.ts"]);
   assert.deepEqual(importsOf(`${folder}/encapsulation.ts`), ["src/config/schema.ts", "src/config/tunnel.ts"]);
 });
 

@@ -31,7 +31,7 @@ test("expected packets are the model's, for every VIP, mode and family", () => {
     assert.deepEqual(Buffer.from(bytes), Buffer.from(model.selfTest(probe.bytes)), probe.what);
     assert.notDeepEqual(bytes, probe.bytes);
   }
-  assert.deepEqual([...backends].sort(), ["b1", "b2", "b3", "b4", "b5", "b6"]);
+  assert.deepEqual([...backends].sort(), ["b1", "b2", "b3", "b4", "b5", "b6", "n1", "n2", "n3", "n4"]);
 });
 
 test("flows do not repeat for a long time", () => {

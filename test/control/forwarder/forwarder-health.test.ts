@@ -48,7 +48,7 @@ suite("a forwarder that works", () => {
     assert.deepEqual(new Set(records.map(({ reason }) => reason)), new Set(["probe"]));
     const { vips } = bed.rig.engine.directory;
     assert.deepEqual(new Set(records.map(({ vip }) => vip)), new Set(vips.keys()));
-    assert.equal(new Set(records.map(({ backend }) => backend)).size, 8, "all backends of both pools");
+    assert.equal(new Set(records.map(({ backend }) => backend)).size, 12, "all backends of all pools");
     for (const { id } of bed.rig.engine.directory.backends.filter(Boolean)) {
       assert.equal(bed.rig.statistics.backend(id).packets, 0);
     }
