@@ -119,17 +119,17 @@ for (const forward of ["l2", "gre"] as Forward[]) {
         const { stdout } = await lab.exec("lb1", ["cat", "/sys/class/net/gwprobe0/statistics/tx_packets"]);
         return Number(stdout);
       };
+      // From the wire, packets of the tunnels' own source are taken for forged ones.
+      const another = "10.0.0.200";
+      await lab.exec("lb1", ["ip", "address", "add", `${another}/24`, "dev", "eth0"]);
       const before = await device();
-      const free = { host: VIP.v4, port: 80 };
-      const answers = await ask([
-        free,
-        free,
-        { ...free, localAddress: lab.address("lb1", "v4"), localPort: 19_999 },
-      ]);
+      const free = { host: VIP.v4, port: 80, localAddress: another };
+      const answers = await ask([free, free, { ...free, localPort: 19_999 }]);
       assert.ok(
         answers.every((name) => /^be[123]$/.test(name)),
         answers.join(),
       );
+      assert.deepEqual(await ask([{ ...free, localAddress: lab.address("lb1", "v4") }]), ["TIMEOUT"]);
       assert.equal(await device(), before);
     });
 
