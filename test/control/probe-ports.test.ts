@@ -42,6 +42,17 @@ test("the VIP is one of the pool with the port and the protocol that are asked f
   });
 });
 
+test("of a prefix and a range there is one address and one port", () => {
+  const config = anyConfig() as { vips: Record<string, unknown>[] };
+  const [web, ...others] = config.vips;
+  const { ports } = portsOf({
+    ...config,
+    vips: [{ ...web, address: "10.98.0.0/16", port: "8000-8099" }, ...others],
+  });
+  assert.deepEqual(ports.portOf("near", "b1").vip, { name: "web", address: "10.98.0.1", port: 8000 });
+  assert.equal(ports.portOf("near", "b1", { port: 8099 }).vip.port, 8099);
+});
+
 test("a VIP of the other family does where the machine has no address of the first one's", () => {
   const four = portsOf(without("fd00::11"));
   assert.equal(four.ports.portOf("near", "b1").vip.name, "web");
