@@ -36,9 +36,9 @@ test("the VIP is one of the pool with the port and the protocol that are asked f
   const { ports } = portsOf(anyConfig());
   assert.equal(ports.portOf("near", "b1", { port: 443 }).vip.port, 443);
   assert.equal(ports.portOf("far", "b5", { protocol: "udp" }).vip.name, "tunnel");
-  assert.throws(() => ports.portOf("near", "b1", { port: 8080 }), {
+  assert.throws(() => ports.portOf("far", "b3", { port: 22 }), {
     code: "PROBE_PORT",
-    message: /pools\.near: no VIP of the pool has tcp port 8080/,
+    message: /pools\.far: no VIP of the pool has tcp port 22/,
   });
 });
 
