@@ -83,6 +83,7 @@ suite("wildcards in the engine", () => {
     };
     const range = await asked(8050);
     assert.deepEqual([range.number, range.protocol, range.port, range.vip], [2, "tcp", "8000-8099", "v0"]);
+    assert.match(range.text, /mixed from source, destination, service 2 and the secret/);
     assert.match(range.text, /v0: 10\.99\.0\.0\/24\n.*2: tcp port 8000-8099/);
     const every = await asked(8100);
     assert.deepEqual([every.number, every.port, every.vip], [2, 0, "v1"]);
