@@ -18,5 +18,6 @@ export * from "./reasons";
 export { parseReturn } from "./returns";
 export { refuseSource } from "./sources";
 export { flowOf, steer } from "./steer";
+export { felt, touchOutcomes, touchServices, touchVips } from "./touch";
 export { findWildcard } from "./wildcards";
 export { attach, busy, park, run, settle } from "./worker";

@@ -1,5 +1,6 @@
 // The pipeline: a batch of packets in phases, so that cache misses of different packets overlap instead of
-// queueing up behind each other. Each phase is a loop of its own over the batch.
+// queueing up behind each other. Each phase is a loop of its own over the batch. Where packets are spread over many VIPs, more
+// is touched in front of phases 1, 2 and 6 (touch.ts).
 //
 //   1 touch every header; parse,           4 look the misses up in their tables
 //     find the service, hash; ask VIPs     5 find again, insert
@@ -41,9 +42,10 @@ import {
 } from "./reasons";
 import { Packet } from "./records";
 import { followReturn, takeReturning } from "./returns";
-import { flagsOfAll } from "./services";
+import { flagsOfAll, isSpread } from "./services";
 import { refuseSource } from "./sources";
 import { choose } from "./tables";
+import { touchOutcomes, touchServices, touchVips } from "./touch";
 
 /** What was read in order to have it in the cache: exported, so that the compiler keeps the reads. */
 export let touched: u64 = 0;
@@ -53,9 +55,11 @@ export function process(count: u32): void {
   const first = block + WORKER_BATCH;
   const end = first + count * PACKET_BYTES;
   touchAll(first, end, PACKET_START);
+  if (isSpread) touchServices(first, end);
   const kept = classify(first, end);
   if (probing != 0) classifyProbes(first, end);
   if ((flagsOfAll & (VIP_FLAG_GUARD | VIP_FLAG_QUIC)) != 0) askVips(first, end);
+  if (isSpread) touchVips(first, end);
   touchAll(first, end, PACKET_LINE);
   if (takeReturning()) {
     // Returns change entries without being hits or misses: everything in order.
@@ -67,6 +71,7 @@ export function process(count: u32): void {
       enter(firstMiss(), end);
     }
   }
+  if (isSpread) touchOutcomes(first, end);
   rewrite(first, end);
   emit(first, end);
   commit(count, kept);

@@ -25,6 +25,14 @@ import { findWildcard } from "./wildcards";
 export let services: usize = 0;
 /** VIP_FLAG_* that occur in it. */
 export let flagsOfAll: u32 = 0;
+/** Hash slots from which on services, VIPs and backends are taken to be more than the inner caches hold. */
+const MANY: u32 = 1024;
+/** Searches of a batch from which on its packets are taken to be spread over many services. */
+const SPREAD: u32 = 16;
+let searches: u32 = 0;
+/** Whether the last batch was spread over many services: then it pays to touch what the next one needs (touch.ts). */
+export let isSpread: bool = false;
+
 /** The slot found last, or the copy of a wildcard's: the next packet is often for the same service. */
 let latest: usize = 0;
 /** Address of its VIP record. */
@@ -38,6 +46,8 @@ export function refreshServices(): void {
     return;
   }
   flagsOfAll = load<u32>(services, SERVICES_FLAGS);
+  isSpread = searches >= SPREAD && load<u32>(services, SERVICES_MASK) >= MANY - 1;
+  searches = 0;
   remember(services + SERVICES_SLOTS);
 }
 
@@ -76,6 +86,11 @@ export function findService(address0: u64, address1: u64, tail: u32): usize {
   return holds(latest, address0, address1, tail) ? latest : search(address0, address1, tail);
 }
 
+/** Address of the hash slot where a search begins. */
+export function slotOfHash(hash: u32): usize {
+  return services + SERVICES_SLOTS + (hash & load<u32>(services, SERVICES_MASK)) * SERVICE_BYTES;
+}
+
 function search(address0: u64, address1: u64, tail: u32): usize {
   let found = findSlot(address0, address1, tail);
   if (found == 0) {
@@ -89,6 +104,7 @@ function search(address0: u64, address1: u64, tail: u32): usize {
 /** Address of the slot of exactly this key, of any kind, or 0. Nothing is remembered. */
 export function findSlot(address0: u64, address1: u64, tail: u32): usize {
   if (services == 0) return 0;
+  searches++;
   const mask = load<u32>(services, SERVICES_MASK);
   let i = slotHash(address0, address1, tail) & mask;
   for (;;) {

@@ -6,15 +6,13 @@ import { loadNative } from "../../src/native.ts";
 
 /** Asks for huge pages and touches them. @returns whether the kernel took the advice */
 export function adviseHugePages({ u8, plan }: Arena): boolean {
-  const { tables, conntrack, frames } = plan.regions;
+  const { conntrack, frames } = plan.regions;
   let advised = true;
-  for (const { offset, bytes } of [tables, conntrack, frames]) {
-    try {
-      loadNative().adviseHugePages(u8, offset, bytes);
-    } catch {
-      // Without the addon, or without such pages in this kernel, it is slower but not wrong.
-      advised = false;
-    }
+  try {
+    loadNative().adviseHugePages(u8, 0, plan.bytes);
+  } catch {
+    // Without the addon, or without such pages in this kernel, it is slower but not wrong.
+    advised = false;
   }
   for (const { offset, bytes } of [conntrack, frames]) u8.fill(0, offset, offset + bytes);
   return advised;

@@ -1,5 +1,6 @@
 import { adminWarnings } from "./admin.ts";
 import { isLocal } from "./announce.ts";
+import { capturedWarnings } from "./captured.ts";
 import { policyWarnings } from "./policies.ts";
 import { nextPrime } from "./prime.ts";
 import type { Config } from "./schema.ts";
@@ -46,7 +47,7 @@ export function findWarnings(config: Config): Warning[] {
           `Use at least ${SLOTS_PER_BACKEND} for each, such as ${nextPrime(SLOTS_PER_BACKEND * taking)}`,
       });
   }
-  warnings.push(...policyWarnings(config), ...adminWarnings(config.admin));
+  warnings.push(...capturedWarnings(config), ...policyWarnings(config), ...adminWarnings(config.admin));
   const gobgp = config.announce?.gobgp;
   if (gobgp !== undefined && !isLocal(gobgp))
     warnings.push({

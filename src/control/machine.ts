@@ -149,11 +149,11 @@ export class Machine {
     });
   }
 
-  /** Huge pages for the big regions, and none of the arena in child processes. Both are only advice. */
+  /** Huge pages, and none of the arena in child processes. Both are only advice. */
   #prepareMemory(): void {
     const native = loadNative();
     const { u8, plan } = this.engine.arena;
-    const { conntrack, frames, tables } = plan.regions;
+    const { conntrack, frames } = plan.regions;
     const advise = (what: string, call: () => void) => {
       try {
         call();
@@ -161,9 +161,8 @@ export class Machine {
         this.#log.debug({ reason: (error as Error).message }, `no ${what}`);
       }
     };
-    for (const { offset, bytes } of [tables, conntrack, frames]) {
-      advise("huge pages", () => native.adviseHugePages(u8, offset, bytes));
-    }
+    // All of it: records and counters of thousands of VIPs and backends are on more small pages than a processor remembers.
+    advise("huge pages", () => native.adviseHugePages(u8, 0, plan.bytes));
     advise("memory kept out of child processes", () => native.dontFork(u8, 0, plan.bytes));
     // The first packets should not wait for pages.
     u8.fill(0, conntrack.offset, conntrack.offset + conntrack.bytes);

@@ -4,8 +4,8 @@
 import * as L from "../../assembly/layout.ts";
 import { addressFamily } from "../config/address.ts";
 import { containsPort, samplePort } from "../config/ports.ts";
-import { sampleAddress } from "../config/prefix.ts";
 import type { Config, VipConfig } from "../config/schema.ts";
+import { Destinations } from "../config/service-lookup.ts";
 import type { Engine } from "../dataplane/engine.ts";
 import { GuidewayError } from "../errors.ts";
 
@@ -44,14 +44,12 @@ export class ProbePorts {
   portOf(pool: string, backend: string, target: ProbeTarget = {}): ProbePort {
     const { id } = this.#engine.directory.backend(pool, backend);
     const { vip, localAddress } = this.#vipOf(pool, target);
+    const port = target.port ?? samplePort(vip.port[0]!);
+    const address = new Destinations(this.#engine.directory).addressOf(vip, target.protocol ?? "tcp", port);
     return {
       localAddress,
       localPort: this.#ports.get(id) ?? this.#allocate(id),
-      vip: {
-        name: vip.name,
-        address: sampleAddress(vip.address),
-        port: target.port ?? samplePort(vip.port[0]!),
-      },
+      vip: { name: vip.name, address, port },
     };
   }
 

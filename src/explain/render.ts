@@ -2,6 +2,7 @@
 
 import { columns, counted } from "../columns.ts";
 import { portsText } from "../config/ports.ts";
+import { isWildcard, PROTOCOL_TCP } from "../config/services.ts";
 import type { Change } from "./changes.ts";
 import type { Explanation, ShownPacket } from "./explain.ts";
 import { guardText } from "./guard.ts";
@@ -57,9 +58,10 @@ function steps(explanation: Explanation): string[][] {
   if (answer) rows.push(["answer", `from where backend ${backend?.name} answers for it, to the client`]);
   if (guard) rows.push(["guard", guardText(guard)]);
   if (flow) {
-    const from = answer ? "destination" : "source";
+    const key = { address: vip!.address, protocol: PROTOCOL_TCP, port: service!.port };
+    const from = `${answer ? "destination" : "source"}, ${isWildcard(key) ? `${answer ? "source" : "destination"}, ` : ""}`;
     rows.push(
-      ["flow key", `${flow.key}, mixed from ${from}, service ${service!.number} and the secret`],
+      ["flow key", `${flow.key}, mixed from ${from}service ${service!.number} and the secret`],
       ["shard", `${flow.shard} of ${flow.shards}`],
       ["line", `${flow.line} of ${flow.lines}, fingerprint ${flow.fingerprint}, signature ${flow.signature}`],
       ["connection table", connection ? trackText(connection.outcome, answer) : "not asked"],

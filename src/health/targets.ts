@@ -1,7 +1,7 @@
 // The targets of a configuration.
-import { sampleAddress } from "../config/prefix.ts";
-import { checkPort, probedVip, servicePort } from "../config/probing.ts";
+import { checkPort, probedVip, protocolOf, servicePort } from "../config/probing.ts";
 import type { BackendConfig, Config, VipConfig } from "../config/schema.ts";
+import { Destinations } from "../config/service-lookup.ts";
 import type { HealthTarget, ResolvedCheck } from "./target.ts";
 
 /** The local end of the checks of one backend through the tunnel: the port tells the data plane which backend is meant. */
@@ -16,6 +16,7 @@ export type TunnelEnds = (pool: string, backend: BackendConfig, vip: VipConfig) 
 /** What is to be checked: every backend of the pools that have a health check. */
 export function healthTargets(config: Pick<Config, "pools" | "vips">, ends?: TunnelEnds): HealthTarget[] {
   const targets: HealthTarget[] = [];
+  const destinations = new Destinations(config);
   for (const [pool, { health, backends }] of Object.entries(config.pools)) {
     if (!health) continue;
     const fallback = servicePort(config.vips, pool);
@@ -31,8 +32,9 @@ export function healthTargets(config: Pick<Config, "pools" | "vips">, ends?: Tun
       }
       const vip = port === undefined ? undefined : probedVip(config.vips, pool, health.type, port);
       const end = vip && ends?.(pool, backend, vip);
-      if (vip && end)
-        targets.push({ pool, backend: backend.name, address: sampleAddress(vip.address), ...end, check });
+      if (!vip || !end) continue;
+      const address = destinations.addressOf(vip, protocolOf(health.type), port!);
+      targets.push({ pool, backend: backend.name, address, ...end, check });
     }
   }
   return targets;

@@ -10,6 +10,7 @@ const A = "10.99.0.1";
 const B = "10.99.0.2";
 const SIX = "fd99::1";
 const ALL = [`${A}/32`, `${B}/32`, `${SIX}/128`];
+const PREFIXES = ["10.99.1.0/24", "fd99:1::/64"];
 const COMMUNITY = 65_000 * 65_536 + 1;
 const want = (...addresses: string[]) => addresses.map(announcementOf);
 
@@ -22,7 +23,7 @@ suite("announcing through GoBGP", { skip: skipReason(), timeout: 60_000 }, () =>
   function create(announce: Partial<NonNullable<AnnounceSources["announce"]>> = {}): Reconciler {
     const config: AnnounceSources = {
       machine: { name: "lb-1", mac: "02:bb:00:00:00:01", address: "10.0.0.11", address6: "fd00::11" },
-      vips: [A, B, SIX].map((address) => ({ address })),
+      vips: [A, B, SIX, ...PREFIXES].map((address) => ({ address })),
       announce: { gobgp: daemon.target, communities: [COMMUNITY], drain: 0, ...announce },
     };
     const kept = keptLog();
@@ -37,6 +38,21 @@ suite("announcing through GoBGP", { skip: skipReason(), timeout: 60_000 }, () =>
   afterEach(async () => {
     await announcer?.stop();
     await daemon.close();
+  });
+
+  test("prefixes: announced as such, and none of them is another's", async () => {
+    create();
+    announcer.want(want(A, ...PREFIXES));
+    await announcer.settled();
+    const all = [...ALL, ...PREFIXES, "10.99.1.0/32"];
+    assert.deepEqual(await daemon.paths(...all), [
+      `${A}/32 10.0.0.11 ${COMMUNITY}`,
+      `${PREFIXES[0]} 10.0.0.11 ${COMMUNITY}`,
+      `${PREFIXES[1]} fd00::11 ${COMMUNITY}`,
+    ]);
+    announcer.want(want(PREFIXES[0]!));
+    await announcer.settled();
+    assert.deepEqual(await daemon.paths(...all), [`${PREFIXES[0]} 10.0.0.11 ${COMMUNITY}`]);
   });
 
   test("both families, with next hop and communities; then only what is wanted", async () => {

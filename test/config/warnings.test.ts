@@ -38,6 +38,22 @@ suite("warnings", () => {
     );
   });
 
+  test("a VIP that contains an address of the machine", () => {
+    const machine = 'machine: { address: 10.0.0.11, address6: "fd00::11" }\n';
+    const pools = `pools: { web: { backends: [${backends(2)}] } }\n`;
+    const vip = (address: string, more: string) =>
+      warnings(`${machine}${pools}vips: [{ name: web, address: ${address}, pool: web, ${more} }]\n`);
+    assert.deepEqual(vip("10.0.0.0/24", "port: [22, 80-90]"), [
+      "c.yaml:3:30: vips[0].address: the machine's own address 10.0.0.11 is among these: what is sent to it over " +
+        "TCP 22, 80-90 goes to backends, and not to programs here",
+    ]);
+    assert.deepEqual(vip('"fd00::11"', "protocol: any, port: 0"), [
+      "c.yaml:3:30: vips[0].address: the machine's own address fd00::11 is among these: what is sent to it over " +
+        "TCP and UDP any goes to backends, and not to programs here",
+    ]);
+    assert.deepEqual(vip("10.0.1.0/24", "port: 0"), []);
+  });
+
   test("a guard that lets nobody through", () => {
     const guarded = (guard: string) =>
       warnings(

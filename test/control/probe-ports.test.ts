@@ -36,10 +36,21 @@ test("the VIP is one of the pool with the port and the protocol that are asked f
   const { ports } = portsOf(anyConfig());
   assert.equal(ports.portOf("near", "b1", { port: 443 }).vip.port, 443);
   assert.equal(ports.portOf("far", "b5", { protocol: "udp" }).vip.name, "tunnel");
-  assert.throws(() => ports.portOf("near", "b1", { port: 8080 }), {
+  assert.throws(() => ports.portOf("far", "b3", { port: 22 }), {
     code: "PROBE_PORT",
-    message: /pools\.near: no VIP of the pool has tcp port 8080/,
+    message: /pools\.far: no VIP of the pool has tcp port 22/,
   });
+});
+
+test("of a prefix and a range there is one address and one port", () => {
+  const config = anyConfig() as { vips: Record<string, unknown>[] };
+  const [web, ...others] = config.vips;
+  const { ports } = portsOf({
+    ...config,
+    vips: [{ ...web, address: "10.98.0.0/16", port: "8000-8099" }, ...others],
+  });
+  assert.deepEqual(ports.portOf("near", "b1").vip, { name: "web", address: "10.98.0.1", port: 8000 });
+  assert.equal(ports.portOf("near", "b1", { port: 8099 }).vip.port, 8099);
 });
 
 test("a VIP of the other family does where the machine has no address of the first one's", () => {

@@ -183,7 +183,7 @@ export class Rig {
   }
 }
 
-/** Pools near, behind tunnels and behind nat, every mode in both families, every protocol, a guard, QUIC: what a packet can meet. */
+/** Pools near, behind tunnels and behind nat, every mode in both families, every protocol, a guard, QUIC, prefixes: what a packet can meet. */
 export function anyConfig(more: Record<string, object> = {}): object {
   const backends = [1, 2, 3, 4].map((n) => ({
     name: `b${n}`,
@@ -240,6 +240,15 @@ export function anyConfig(more: Record<string, object> = {}): object {
       { name: "silent", address: "10.99.0.3", port: 80, pool: "near", echo: false },
       { name: "guarded", address: "10.99.0.4", protocol: "any", port: 443, pool: "near", guard, quic },
       { name: "guarded6", address: "fd99::4", protocol: "any", port: 443, pool: "near", guard, quic },
+      {
+        name: "net",
+        address: "10.99.0.0/24",
+        protocol: "any",
+        port: "8000-8099",
+        pool: "far",
+        forward: "gre",
+      },
+      { name: "net6", address: "fd99::/64", protocol: "any", port: 0, pool: "near" },
     ],
     ...more,
   };

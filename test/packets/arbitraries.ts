@@ -65,8 +65,6 @@ const mac = fc
   .uint8Array({ minLength: 6, maxLength: 6 })
   .map((bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":"));
 
-/** Services that most packets are for, so that flows come back. */
-const FEW = 6;
 const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
 
@@ -93,12 +91,23 @@ function target(setup: ModelSetup): fc.Arbitrary<Target> {
     ),
   });
   if (services.length === 0) return near;
-  const few = services.filter((_, i) => i % Math.ceil(services.length / FEW) === 0);
+  // One destination of each, so that flows come back.
+  const usual = setup.vips.flatMap(({ address, protocols, ports }) =>
+    protocols.flatMap((protocol) =>
+      ports.map(
+        (port): Target => ({
+          address: addressesOf(address)[0]!,
+          protocol,
+          port: portsOf(port)[0]!,
+        }),
+      ),
+    ),
+  );
   return fc.oneof(
-    { weight: 5, arbitrary: fc.constantFrom(...few) },
-    { weight: 2, arbitrary: fc.constantFrom(...services) },
-    { weight: 1, arbitrary: fc.constantFrom(...few).map((to) => ({ ...to, error: true })) },
-    { weight: 2, arbitrary: fragmented(services) },
+    { weight: 6, arbitrary: fc.constantFrom(...usual) },
+    { weight: 1, arbitrary: fc.constantFrom(...services) },
+    { weight: 1, arbitrary: fc.constantFrom(...usual).map((to) => ({ ...to, error: true })) },
+    { weight: 2, arbitrary: fragmented(usual) },
     { weight: 3, arbitrary: near },
   );
 }

@@ -1,9 +1,8 @@
 // The packets of the self-test: which one comes next. VIPs take turns, families and protocols with them, and each packet is of
 // another flow, so that in time every slot of a table and every backend is met. The order is fixed.
 
-import { portsText, samplePort } from "../../config/ports.ts";
-import { sampleAddress } from "../../config/prefix.ts";
-import { isWildcard, PROTOCOL_TCP, PROTOCOL_UDP } from "../../config/services.ts";
+import { ServiceLookup } from "../../config/service-lookup.ts";
+import { isWildcard, PROTOCOL_TCP, PROTOCOL_UDP, type Service } from "../../config/services.ts";
 import type { Directory } from "../../dataplane/directory.ts";
 import { FlowTemplate, MAX_FLOWS, smallestPacket } from "../../io/flow-template.ts";
 import { type Expected, expectedOf, type Knowledge } from "./expected.ts";
@@ -30,6 +29,10 @@ export class ProbeSequence {
   readonly #mac: Uint8Array;
   #turn: number;
   #flow: number;
+  #lookup: { services: readonly Service[]; lookup: ServiceLookup } = {
+    services: [],
+    lookup: new ServiceLookup([]),
+  };
 
   /**
    * @param mac for the destination of the frames, six bytes
@@ -49,22 +52,29 @@ export class ProbeSequence {
     const flow = this.#flow;
     const { services, vips } = this.#directory;
     for (let i = 0; i < services.length; i++) {
-      const each = services[(turn + i) % services.length]!;
-      const { address, port, protocol, vipIndex } = each;
+      const service = services[(turn + i) % services.length]!;
+      const { protocol, vipIndex } = service;
       const vip = vips[vipIndex]!;
       if (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP) continue;
       if (this.#knowledge.slots(vip.pool).length === 0) continue;
       const name = protocol === PROTOCOL_TCP ? "tcp" : "udp";
-      const service = { address: sampleAddress(address), port: samplePort(port), protocol: name } as const;
-      const bytes = packetOf(service, this.#mac, flow);
+      const destination = this.#lookupIn(services).destinationOf(service);
+      if (!destination) continue;
+      const bytes = packetOf({ ...destination, protocol: name }, this.#mac, flow);
       return {
         bytes,
-        what: `flow ${flow} to ${vip.name} (${address} ${name} ${portsText(port)})`,
+        what: `flow ${flow} to ${vip.name} (${destination.address} ${name} ${destination.port})`,
         expected: () =>
-          expectedOf(bytes, { number: each.number, wide: isWildcard(each) }, vip, this.#knowledge),
+          expectedOf(bytes, { number: service.number, wide: isWildcard(service) }, vip, this.#knowledge),
       };
     }
     return this.#loop(turn);
+  }
+
+  /** Built anew when there are other services. */
+  #lookupIn(services: readonly Service[]): ServiceLookup {
+    if (this.#lookup.services !== services) this.#lookup = { services, lookup: new ServiceLookup(services) };
+    return this.#lookup.lookup;
   }
 
   /** When no VIP has a usable backend: a frame that is for nobody must at least come back as it was. */
@@ -78,9 +88,9 @@ export class ProbeSequence {
   }
 }
 
-type Service = ConstructorParameters<typeof FlowTemplate>[0];
+type Destination = ConstructorParameters<typeof FlowTemplate>[0];
 
-function packetOf(service: Service, mac: Uint8Array, flow: number): Uint8Array {
+function packetOf(service: Destination, mac: Uint8Array, flow: number): Uint8Array {
   const template = new FlowTemplate(service, mac, Math.max(PROBE_BYTES, smallestPacket(service)));
   const words = new Uint32Array(Math.ceil(template.bytes.length / 4));
   template.write(words, new Uint16Array(words.buffer), 0, flow, true);
