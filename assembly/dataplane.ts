@@ -2,12 +2,13 @@
 // a binary that was compiled from another layout.
 
 export { mayEnter } from "./admission";
+export { overcome } from "./forward/too-big";
 export { lean } from "./frames";
 export { foldDestination, slotHash } from "./hash";
 export * from "./layout";
 export { touched } from "./pipeline";
 export { askVips } from "./policies";
-export { abandon, pending } from "./ports";
+export { abandon, emitExtras, pending } from "./ports";
 export { findPrefix } from "./prefix-map";
 export { classifyProbes } from "./probe";
 export * from "./reasons";

@@ -9,6 +9,7 @@
 
 import { mayEnter } from "./admission";
 import { followEntry, insert, isExpired, isLive, matchAway, matchHome, neighbour } from "./conntrack";
+import { extraCount } from "./extras";
 import { replyEcho } from "./forward/echo";
 import { forwardRun } from "./forward/forward";
 import { block, newFlows, self } from "./instance";
@@ -25,7 +26,7 @@ import {
 } from "./layout";
 import { parse } from "./parse";
 import { askVips } from "./policies";
-import { commit, emit, ownerOf, probing } from "./ports";
+import { commit, emit, emitExtras, ownerOf, probing } from "./ports";
 import { classifyProbes } from "./probe";
 import {
   REASON_ECHO,
@@ -60,6 +61,7 @@ export function process(count: u32): void {
   }
   rewrite(first, end);
   emit(first, end);
+  if (extraCount != 0) emitExtras();
   commit(count, handed);
 }
 

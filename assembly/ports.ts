@@ -7,6 +7,7 @@
 //   abandon  after a trap in between: nothing of the batch was shown, its frames go to the free list
 
 import { add, countBackend, countOutcome, countVip } from "./counters";
+import { extraAt, extraCount, resetExtras, settleFree } from "./extras";
 import { freeCount, releaseLocks, setFreeCount, writeFree } from "./frames";
 import { shardOf } from "./hash";
 import { kick } from "./host";
@@ -14,6 +15,7 @@ import { batch, block, frameBytes, frames, journal, packetAt, portAt, portCount 
 import { record } from "./journal";
 import {
   BATCH,
+  COUNTER_EXTRAS,
   COUNTER_HANDED,
   COUNTER_KICKS,
   COUNTER_REASONS,
@@ -22,10 +24,13 @@ import {
   COUNTER_TRAPS,
   HANDOFF_ENTRIES,
   HEADER_SHARD_OWNERS,
+  MAX_INTERFACES,
   MEMORY_RING_PRODUCER,
+  NO_PORT,
   NO_SOCKET,
   PACKET_BYTES,
   RING_NEED_WAKEUP,
+  WORKER_EGRESS,
   WORKER_HANDOFF,
   WORKER_IN_HAND,
   WORKER_WAKE,
@@ -81,6 +86,7 @@ export function gather(): u32 {
   }
   nextPort = at;
   freed = 0;
+  resetExtras();
   return count;
 }
 
@@ -113,11 +119,26 @@ function take(portIndex: u32, count: u32): u32 {
     packet.port = <u8>portIndex;
     bytes += length;
   }
+  if (port.queue == 0) findWayBack(port, from, count, taken);
   store<u32>(block, count + taken, WORKER_IN_HAND);
   release(rx, from + taken);
   add(COUNTER_RECEIVED, taken);
   add(COUNTER_RECEIVED_BYTES, bytes);
   return count + taken;
+}
+
+/**
+ * Packets of a hand-off ring come by the interface by which the other worker got them, for answers. Its number is in the upper
+ * half of the descriptor's address.
+ */
+function findWayBack(port: Port, from: u32, count: u32, taken: u32): void {
+  const rx = port.rx;
+  for (let i: u32 = 0; i < taken; i++) {
+    const interface_ = load<u32>(packetSlot(rx.descriptors, rx.mask, from + i), 4);
+    if (interface_ >= MAX_INTERFACES) continue;
+    const way: u32 = load<u8>(block + interface_, WORKER_EGRESS);
+    if (way != NO_PORT) packetAt(count + i).port = <u8>way;
+  }
 }
 
 /** Whether packets wait in some RX ring. */
@@ -214,8 +235,32 @@ function refuse(packet: Packet, portIndex: u32): void {
 }
 
 function free(packet: Packet): void {
-  writeFree(freeCount() + freed, packet.frame);
+  freeFrame(packet.frame);
+}
+
+function freeFrame(frame: u32): void {
+  writeFree(freeCount() + freed, frame);
   freed++;
+}
+
+/**
+ * Sends what the batch has beyond what came, behind the packets that it belongs to; with those that do not leave it does not
+ * either. Exported by the module, so that the compiler does not put it into the middle of the pipeline.
+ */
+export function emitExtras(): void {
+  for (let i: u32 = 0; i < extraCount; i++) {
+    const extra = extraAt(i);
+    const packet = changetype<Packet>(<usize>extra.packet);
+    const port = portAt(packet.port);
+    if (packet.reason >= REASON_NOT_IP || roomIn(port) == 0) {
+      freeFrame(extra.frame);
+      continue;
+    }
+    const slot = packetSlot(port.tx.descriptors, port.txMask, port.txPending++);
+    store<u64>(slot, extra.start - <u32>frames);
+    store<u64>(slot, extra.length, 8);
+    add(COUNTER_EXTRAS, 1);
+  }
 }
 
 /** Hands a packet to the owner of its shard, as it came. */
@@ -224,7 +269,8 @@ function hand(packet: Packet): bool {
   const ring: usize = load<u32>(block + (owner << 2), WORKER_HANDOFF);
   if (ring == 0) return false;
   const index = load<u32>(ring, MEMORY_RING_PRODUCER);
-  if (!pushBlock(ring, HANDOFF_ENTRIES, index, packet.start - <u32>frames, packet.length)) return false;
+  const address = <u64>(packet.start - <u32>frames) | ((<u64>portAt(packet.port).interface_) << 32);
+  if (!pushBlock(ring, HANDOFF_ENTRIES, index, address, packet.length)) return false;
   atomic.store<u32>(ring + MEMORY_RING_PRODUCER, index + 1);
   store<u32>(block, load<u32>(block, WORKER_WAKE) | (1 << owner), WORKER_WAKE);
   add(COUNTER_HANDED, 1);
@@ -256,7 +302,7 @@ export function commit(count: u32, handed: bool): void {
     publish(port.tx, port.txPending);
     kickPort(port);
   }
-  setFreeCount(freeCount() + freed);
+  settleFree(freed);
   freed = 0;
   store<u32>(block, 0, WORKER_IN_HAND);
 }
@@ -285,6 +331,7 @@ export function abandon(): void {
   for (let i: u32 = 0; i < portCount; i++) resetPending(portAt(i));
   const count = load<u32>(block, WORKER_IN_HAND);
   freed = 0;
+  resetExtras();
   for (let i: u32 = 0; i < count; i++) free(packetAt(i));
   setFreeCount(freeCount() + freed);
   freed = 0;

@@ -16,6 +16,8 @@ export const REASON_TABLE: u32 = 4;
 export const REASON_SERVER_ID: u32 = 5;
 /** Replied. */
 export const REASON_ECHO: u32 = 8;
+/** Too big for the way to the backend: the client was told how big packets may be. */
+export const REASON_TOO_BIG_REPLIED: u32 = 9;
 /** Passed to the host. */
 export const REASON_NOT_IP: u32 = 12;
 export const REASON_NOT_VIP: u32 = 13;
@@ -36,6 +38,8 @@ export const REASON_HANDOFF_FULL: u32 = 27;
 export const REASON_TRAPPED: u32 = 28;
 /** Given by a port, not by the pipeline: the packet is larger than a frame. */
 export const REASON_OVERSIZED: u32 = 29;
+/** It was to be sent in fragments, and there was no frame for them. */
+export const REASON_NO_FRAME: u32 = 30;
 /** Its source address is nobody's, or the balancer's own. */
 export const REASON_SPOOFED_SOURCE: u32 = 40;
 /** Its source address is its destination. */

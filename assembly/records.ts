@@ -6,7 +6,13 @@ import {
   BACKEND_FAMILY,
   BACKEND_NEXT_HOP,
   BACKEND_STATE,
+  EXTRA_BYTES,
+  EXTRA_FRAME,
+  EXTRA_LENGTH,
+  EXTRA_PACKET,
+  EXTRA_START,
   PACKET_BACKEND,
+  PACKET_EXTRAS,
   PACKET_FAMILY,
   PACKET_FRAME,
   PACKET_HASH,
@@ -81,6 +87,8 @@ export class Packet {
   reason: u8;
   track: u8;
   port: u8;
+  private pad0: u8;
+  extras: u8;
   frame: u32;
   ports: u32;
 }
@@ -102,8 +110,23 @@ if (offsetof<Packet>("tcpFlags") != PACKET_TCP_FLAGS) ERROR("PACKET_TCP_FLAGS");
 if (offsetof<Packet>("reason") != PACKET_REASON) ERROR("PACKET_REASON");
 if (offsetof<Packet>("track") != PACKET_TRACK) ERROR("PACKET_TRACK");
 if (offsetof<Packet>("port") != PACKET_PORT) ERROR("PACKET_PORT");
+if (offsetof<Packet>("extras") != PACKET_EXTRAS) ERROR("PACKET_EXTRAS");
 if (offsetof<Packet>("frame") != PACKET_FRAME) ERROR("PACKET_FRAME");
 if (offsetof<Packet>("ports") != PACKET_PORTS) ERROR("PACKET_PORTS");
+
+/** A packet that the batch sends beyond those that came. */
+@unmanaged
+export class Extra {
+  start: u32;
+  length: u32;
+  frame: u32;
+  packet: u32;
+}
+if (offsetof<Extra>("start") != EXTRA_START) ERROR("EXTRA_START");
+if (offsetof<Extra>("length") != EXTRA_LENGTH) ERROR("EXTRA_LENGTH");
+if (offsetof<Extra>("frame") != EXTRA_FRAME) ERROR("EXTRA_FRAME");
+if (offsetof<Extra>("packet") != EXTRA_PACKET) ERROR("EXTRA_PACKET");
+if (offsetof<Extra>() != EXTRA_BYTES) ERROR("EXTRA_BYTES");
 
 /** Where a ring's parts are. The kernel's and our own rings look the same from here. */
 @unmanaged

@@ -61,7 +61,7 @@ export function frameSlot(descriptors: usize, mask: u32, index: u32): usize {
 // the second, descriptors from the fourth on.
 
 /** Producer of a ring of our own with `entries` packet descriptors: writes one, shown when the producer index is stored. False when full. */
-export function pushBlock(block: usize, entries: u32, index: u32, address: u32, length: u32): bool {
+export function pushBlock(block: usize, entries: u32, index: u32, address: u64, length: u32): bool {
   if (index - atomic.load<u32>(block + MEMORY_RING_CONSUMER) >= entries) return false;
   const slot = packetSlot(block + MEMORY_RING_DESCRIPTORS, entries - 1, index);
   store<u64>(slot, address);

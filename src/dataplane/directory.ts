@@ -25,7 +25,7 @@ import { servicesBlock, servicesEntry } from "./services-block.ts";
 import type { Statistics } from "./statistics.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
-import { machineSources } from "./tunnel-record.ts";
+import { machineSources, mayFragment } from "./tunnel-record.ts";
 
 export type { DirectoryBackend } from "./in-force.ts";
 
@@ -214,6 +214,8 @@ export class Directory {
   ): Applied {
     for (const each of staged) this.#tables.publish(each, this.poolRecord(each.pool));
     const now = this.#inForce;
+    // Before the first packet of such a VIP, and one that has left needs none.
+    this.#arena.setWord(L.HEADER_RESERVE, now.vips.some(mayFragment) ? this.#arena.plan.shape.reserve : 0);
     if (block !== undefined) {
       this.#publication.publish(L.HEADER_SERVICES, block);
       this.published.set(servicesEntry(block, now.servicesBytes));

@@ -31,6 +31,8 @@ export interface PacketRecord {
   slot: number;
   l3: number;
   l4: number;
+  /** Packets that follow it: fragments, it being the first. */
+  extras: number;
 }
 
 export class JournalReader {
@@ -85,6 +87,7 @@ export class JournalReader {
       slot: looked(L.PACKET_SLOT),
       l3: u8[at + L.PACKET_L3]!,
       l4: u8[at + L.PACKET_L4]!,
+      extras: u8[at + L.PACKET_EXTRAS]!,
     };
   }
 }

@@ -9,7 +9,7 @@ import type { DirectoryBackend } from "./in-force.ts";
 import { serviceSlots, servicesBytes } from "./plan.ts";
 import { Policies } from "./policies.ts";
 import type { PublishedBlock } from "./published-blocks.ts";
-import { type Sources, writeTunnel } from "./tunnel-record.ts";
+import { type Sources, tunnelFlags, writeTunnel } from "./tunnel-record.ts";
 import { wildcardsOf } from "./wildcards.ts";
 import { wildcardsBlock } from "./wildcards-block.ts";
 
@@ -72,7 +72,10 @@ export function servicesBlock(
     view.setUint8(at + L.VIP_FORWARD, FORWARD_MODES[vip.forward]);
     view.setUint8(at + L.VIP_TTL, vip.tunnel.ttl);
     const record = new DataView(block.buffer, at, L.VIP_BYTES);
-    const flags = (vip.echo ? L.VIP_FLAG_ECHO : 0) | policies.write(vip, members.get(vip.pool)!, record);
+    const flags =
+      (vip.echo ? L.VIP_FLAG_ECHO : 0) |
+      tunnelFlags(vip) |
+      policies.write(vip, members.get(vip.pool)!, record);
     view.setUint8(at + L.VIP_FLAGS, flags);
     flagsOfAll |= flags;
     writeTunnel(vip, sources, record);

@@ -28,6 +28,9 @@ export const OFFLINE_SECRET = [
 const MTU = 1500;
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
+/** Packets of a round where some may leave in fragments, and frames that each worker keeps for those: enough if all of them do. */
+const FRAGMENT_ROUND = 256;
+const RESERVE = 2 * FRAGMENT_ROUND;
 /** Passes of a worker in this thread: more than a round has packets. */
 const ALL_PASSES = 1 << 16;
 
@@ -38,8 +41,10 @@ export interface OfflinePacket {
 }
 
 /** A packet's record, and the packet as it left if it did. */
-export interface OfflineResult extends Omit<PacketRecord, "worker" | "frame" | "line"> {
+export interface OfflineResult extends Omit<PacketRecord, "worker" | "frame" | "line" | "extras"> {
   out?: Uint8Array;
+  /** The fragments that followed `out`, which is the first then. */
+  fragments?: Uint8Array[];
 }
 
 export interface OfflineOptions {
@@ -60,13 +65,16 @@ export class OfflineEngine {
   readonly #journals: JournalReader[];
   readonly #inline: DataplaneExports[] | undefined;
   readonly #pool: WorkerPool | undefined;
+  /** By worker: fragments that were sent, and records of packets whose fragments they are. */
+  readonly #fragments: Uint8Array[][];
+  readonly #expected: { frame: number; extras: number }[][];
   /** Whether workers share buckets, so that it matters which of them is first. */
   readonly #oneByOne: boolean;
 
   constructor(config: Config, { workers = 1, inline = false }: OfflineOptions = {}) {
     this.engine = new Engine(
-      config,
-      { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES },
+      { ...config, frames: { ...config.frames, count: "auto" } },
+      { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES, reserve: RESERVE },
       OFFLINE_SECRET,
     );
     const { arena, directory } = this.engine;
@@ -81,6 +89,8 @@ export class OfflineEngine {
     this.engine.offerFrames();
     this.#setClock(0);
     this.#journals = Array.from({ length: workers }, (_, worker) => new JournalReader(arena, worker));
+    this.#fragments = this.#journals.map(() => []);
+    this.#expected = this.#journals.map(() => []);
     if (inline) {
       this.#inline = this.#journals.map((_, worker) => {
         const exports = instantiate(loadModule("#dataplane.wasm"), arena.memory, noSockets);
@@ -104,6 +114,11 @@ export class OfflineEngine {
     return results;
   }
 
+  /** Frames that each worker has at the start of a round. */
+  get #reserve(): number {
+    return this.engine.arena.word(L.HEADER_RESERVE);
+  }
+
   /** A round: packets of one clock step, as many as every ring holds; one where the order of workers would show. */
   #roundEnd(packets: readonly OfflinePacket[], from: number): number {
     const step = (packet: OfflinePacket) => Math.floor(packet.timeMs / CLOCK_STEP_MS);
@@ -120,6 +135,7 @@ export class OfflineEngine {
     results: OfflineResult[],
   ): Promise<void> {
     const { arena } = this.engine;
+    await this.#keepFrames();
     const deliveries: { worker: number; frame: number; length: number }[] = [];
     const inFlight = new Map<number, number>();
     for (let i = from; i < to; i++) {
@@ -180,6 +196,22 @@ export class OfflineEngine {
     }
   }
 
+  /** Waits until every worker has the frames that it keeps: what it can send in fragments must not depend on luck. */
+  async #keepFrames(): Promise<void> {
+    const { arena, workers } = this.engine;
+    const lacks = (worker: number) =>
+      Math.max(0, this.#reserve - arena.word(arena.workerBlock(worker) + L.WORKER_FREE_COUNT));
+    for (;;) {
+      const lacking = Array.from({ length: workers }, (_, worker) => lacks(worker));
+      const short = lacking.flatMap((frames, worker) => (frames > 0 ? [worker] : []));
+      if (short.length === 0) return;
+      this.#queue.returnFrames(lacking.reduce((sum, frames) => sum + frames, 0));
+      for (const exports of this.#inline ?? []) exports.settle();
+      for (const worker of short) this.#pool?.wake(worker);
+      if (this.#pool) await this.#letWork();
+    }
+  }
+
   #steer(start: number, length: number): number {
     const { arena, exports } = this.engine;
     const steered = exports.steer(start, length);
@@ -188,24 +220,41 @@ export class OfflineEngine {
 
   /**
    * Takes sent packets and records, in this order: a record is written before its packet is shown, so that of each packet
-   * taken here the record is there. A frame is in flight until it has all that it gets.
+   * taken here the record is there. A frame is in flight until it has all that it gets. Fragments come in frames of the
+   * worker's own, in the order of its records.
    */
   #settle(inFlight: Map<number, number>, results: OfflineResult[]): void {
     const sent = new Map<number, Uint8Array>();
     for (let worker = 0; worker < this.engine.workers; worker++) {
       this.#queue.collect(worker, ({ frame, start, length }) => {
-        sent.set(frame, this.engine.arena.read(start, length));
+        const bytes = this.engine.arena.read(start, length);
+        if (inFlight.has(frame)) sent.set(frame, bytes);
+        else this.#fragments[worker]!.push(bytes);
       });
     }
     for (const journal of this.#journals) {
-      for (const { frame, worker: _worker, line: _line, ...record } of journal.read()) {
+      for (const { frame, worker, line: _line, extras, ...record } of journal.read()) {
         results[inFlight.get(frame)!] = record;
         if (record.verdict === "pass" || record.verdict === "drop") inFlight.delete(frame);
+        else if (extras > 0) this.#expected[worker]!.push({ frame, extras });
       }
     }
+    const isWhole = (frame: number) =>
+      !this.#expected.some((all) => all.some((each) => each.frame === frame));
+    const finish = (frame: number) => {
+      if (results[inFlight.get(frame)!]?.out && isWhole(frame)) inFlight.delete(frame);
+    };
     for (const [frame, bytes] of sent) {
       results[inFlight.get(frame)!]!.out = bytes;
-      inFlight.delete(frame);
+      finish(frame);
+    }
+    for (const [worker, expected] of this.#expected.entries()) {
+      const fragments = this.#fragments[worker]!;
+      while (expected.length > 0 && fragments.length >= expected[0]!.extras) {
+        const { frame, extras } = expected.shift()!;
+        results[inFlight.get(frame)!]!.fragments = fragments.splice(0, extras);
+        finish(frame);
+      }
     }
   }
 

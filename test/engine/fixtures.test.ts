@@ -17,13 +17,14 @@ function written({ verdict, reason, backend }: OfflineResult, engine: OfflineEng
 async function check(engine: OfflineEngine, file: string, each: FixtureCase, fromMs: number): Promise<void> {
   const packets = each.packets.map(({ bytes, atMs }) => ({ bytes, timeMs: fromMs + atMs }));
   const results = await engine.process(packets);
-  for (const [index, { verdict, out }] of each.packets.entries()) {
+  for (const [index, { verdict, out, fragments }] of each.packets.entries()) {
     const where = `${file}:${each.line}, packet ${index + 1}`;
     const result = results[index]!;
     assert.equal(written(result, engine), verdict, where);
     if (!out) continue;
     assert.deepEqual(result.out && decode(result.out), decode(out), where);
     assert.deepEqual(result.out, out, where);
+    assert.deepEqual(result.fragments, fragments, where);
   }
 }
 

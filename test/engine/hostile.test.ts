@@ -9,6 +9,7 @@ import { suite, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { stringify } from "yaml";
+import { MAX_EXTRAS } from "../../assembly/layout.ts";
 import { parseConfig } from "../../src/config/load.ts";
 import type { PacketRecord } from "../../src/dataplane/journal.ts";
 import { planArena } from "../../src/dataplane/plan.ts";
@@ -61,7 +62,7 @@ function* packets(frameBytes: number, most: number, seed: number): Generator<Hos
 
 /** As few frames as it takes for the last one to end with the memory: what reads behind it traps. */
 function framesToTheEnd(frameBytes: number): number {
-  for (let count = 64; ; count++) {
+  for (let count = 512; ; count++) {
     const { config } = parseConfig(
       stringify(anyConfig({ frames: { size: frameBytes, count } })),
       "hostile.yaml",
@@ -72,8 +73,10 @@ function framesToTheEnd(frameBytes: number): number {
 }
 
 interface Fate {
-  record: Omit<PacketRecord, "worker" | "frame" | "line">;
+  record: Omit<PacketRecord, "worker" | "frame" | "line" | "extras">;
   out: Uint8Array | undefined;
+  /** What left in other frames. */
+  fragments: Uint8Array[] | undefined;
 }
 
 /** An engine whose frames are full of one kind of poison. */
@@ -88,7 +91,7 @@ class Poisoned {
   constructor(frameBytes: number, seed: number, goesOn: boolean) {
     this.#goesOn = goesOn;
     const count = framesToTheEnd(frameBytes);
-    this.#rig = new Rig(anyConfig({ frames: { size: frameBytes, count } }));
+    this.#rig = new Rig(anyConfig({ frames: { size: frameBytes, count } }), { reserve: MAX_EXTRAS });
     this.#frameBytes = frameBytes;
     this.#next = random(seed);
     for (let i = 0; i < POISON_BYTES; i++) this.#poison[i] = this.#next() * 256;
@@ -122,15 +125,18 @@ class Poisoned {
     });
     rig.clockMs = clockMs;
     rig.run(0);
-    const records = new Map(
-      rig.records().map(({ worker: _w, frame, line: _l, ...record }) => [frame, record]),
-    );
-    const sent = new Map(rig.collect().map((each) => [each.frame, each]));
+    const records = new Map(rig.records().map(({ worker: _w, frame, line: _l, ...rest }) => [frame, rest]));
+    const all = rig.collect();
+    const sent = new Map(all.map((each) => [each.frame, each]));
+    // Fragments lie in other frames, in the order of the packets that they follow.
+    const others = all.filter(({ frame }) => !records.has(frame)).map(({ bytes }) => bytes);
     rig.settle();
     return frames.map((frame, i) => {
       const leaves = sent.get(frame);
       this.#checkWritten(frame, before.get(frame)!, round[i]!.bytes, leaves);
-      return { record: records.get(frame)!, out: leaves?.bytes };
+      const { extras, ...record } = records.get(frame)!;
+      const fragments = extras === 0 ? undefined : others.splice(0, extras);
+      return { record, out: leaves?.bytes, fragments };
     });
   }
 
@@ -172,12 +178,17 @@ suite("hostile packets", () => {
         clockMs += 300;
         const [first, second] = engines.map((engine) => engine.process(round, clockMs)) as [Fate[], Fate[]];
         for (const [i, { bytes }] of round.entries()) {
-          const { record, out } = first[i]!;
+          const { record, out, fragments } = first[i]!;
           assert.ok(record && REASONS.has(record.reason), `a reason for packet ${checked + i}`);
-          compare({ ...record, ...(out && { out }) }, model.process(bytes, clockMs), names, {
-            bytes,
-            clockMs,
-          });
+          compare(
+            { ...record, ...(out && { out }), ...(fragments && { fragments }) },
+            model.process(bytes, clockMs),
+            names,
+            {
+              bytes,
+              clockMs,
+            },
+          );
           if (!isDeepStrictEqual(second[i], first[i]))
             assert.deepEqual(second[i], first[i], decode(bytes).join("\n"));
           assert.equal(out !== undefined, record.verdict === "forward" || record.verdict === "reply");
@@ -206,7 +217,7 @@ suite("hostile packets", () => {
         "truncated",
         "bad-header",
         "bad-length",
-        "too-big",
+        "too-big-replied",
         "fragment",
         "denied",
         "server-id",

@@ -13,6 +13,7 @@ import { echoReply, withMacs } from "./rewrite.ts";
 import { Services } from "./services.ts";
 import type { BackendSetup, BackendState, ModelSetup } from "./setup.ts";
 import { Sources } from "./sources.ts";
+import { fragments, hasBeginning, Identifications, LEAST_MTU, mustBeWhole, tooBigReply } from "./too-big.ts";
 import { encapsulate, framed, sourceAddress } from "./tunnel.ts";
 
 export interface Outcome {
@@ -33,6 +34,8 @@ export interface Outcome {
   slot?: number;
   /** The frame that leaves; forward and reply only. */
   out?: Uint8Array;
+  /** What follows it, when it is the first of several fragments. */
+  fragments?: Uint8Array[];
 }
 
 type Flow = Extract<Parsed, { step: "flow" }>;
@@ -47,6 +50,9 @@ export class Model {
   readonly #conntrack: Conntrack;
   readonly #sources: Sources;
   readonly #admission: Admission;
+  /** Of ICMP errors. */
+  readonly #errors: Admission;
+  readonly #identifications: Identifications;
   /** By the VIP's name. */
   readonly #guards: ReadonlyMap<string, Guard>;
   readonly #backends = new Map<number, BackendSetup & { pool: string }>();
@@ -59,6 +65,8 @@ export class Model {
     this.#sources = new Sources(setup);
     this.#guards = new Map(setup.vips.map((vip) => [vip.name, new Guard(vip)]));
     this.#admission = new Admission(setup.newFlowsPerSecond);
+    this.#errors = new Admission(setup.icmpErrorsPerSecond);
+    this.#identifications = new Identifications(setup.secret);
     const eager = setup.sweep === "eager";
     const { shardLines, timeoutsMs } = setup;
     this.#conntrack = new Conntrack({ shardLines, timeoutsMs, eager }, (id) => {
@@ -151,7 +159,7 @@ export class Model {
     const table = this.table(parsed.service.vip.pool);
     if (table.length === 0) return packet;
     const backend = table[slotOf(tableHash(this.#setup.seed, parsed.tuple), table.length)]!;
-    return this.#send(packet, parsed, { backend, track: TRACK_NONE }, {}).out ?? packet;
+    return this.#send(packet, parsed, { backend, track: TRACK_NONE }, {}, "probe").out ?? packet;
   }
 
   /** §7: a packet by a port for health checks. `ports` are backend ids by source port. */
@@ -165,7 +173,7 @@ export class Model {
       verdict = "drop",
       reason = "",
       out,
-    } = this.#send(packet, parsed, { backend, track: TRACK_NONE }, {});
+    } = this.#send(packet, parsed, { backend, track: TRACK_NONE }, {}, "probe");
     return { verdict, reason: verdict === "forward" ? "probe" : reason, ...(out && { out }) };
   }
 
@@ -216,22 +224,60 @@ export class Model {
     if (backend.mac === undefined) return { ...known, verdict: "drop", reason: "unresolved" };
     const egress = this.#setup.interfaces[backend.interface ?? 0]!;
     const { vip } = flow.service;
-    let body = packet;
-    if (vip.forward !== "l2") {
-      const outer = this.#tunnelled(packet, flow, backend);
-      if (outer.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
-      body = framed(packet, flow.ip, outer);
-    }
-    const out = withMacs(body, backend.mac, egress.mac);
-    return { ...known, verdict: "forward", reason: tracked ? "hit" : reason, out };
+    const { mac } = backend;
+    const outer = vip.forward === "l2" ? undefined : this.#tunnelled(packet, flow, backend);
+    const leave = (outer?: Uint8Array) =>
+      withMacs(outer ? framed(packet, flow.ip, outer) : packet, mac, egress.mac);
+    const forwarded = { ...known, verdict: "forward", reason: tracked ? "hit" : reason } as const;
+    if ((outer?.length ?? flow.ip.length) <= egress.mtu) return { ...forwarded, out: leave(outer) };
+    if (reason === "probe") return { ...known, verdict: "drop", reason: "too-big" };
+
+    const added = (outer?.length ?? flow.ip.length) - flow.ip.length;
+    const reply = this.#tooBigReply(packet, flow, egress.mtu - added, outer !== undefined && vip.fragment);
+    if (reply) return { ...known, ...reply };
+    const pieces =
+      outer && fragments(outer, egress.mtu, this.#identify(flow, outer[0]! >> 4 === 4 ? 16 : 32));
+    if (!pieces) return { ...known, verdict: "drop", reason: "too-big" };
+    const [out, ...rest] = pieces.map(leave);
+    return { ...forwarded, out: out!, fragments: rest };
+  }
+
+  #keyOf({ service, tuple }: Flow): bigint {
+    return flowKey(this.#setup.secret, tuple, service.number, service.wide);
+  }
+
+  #identify(flow: Flow, bits: 16 | 32): number {
+    return this.#identifications.next(this.#keyOf(flow), bits);
+  }
+
+  /** What becomes of a packet that is too big and must not be fragmented; undefined when it is to be. */
+  #tooBigReply(
+    packet: Uint8Array,
+    flow: Flow,
+    room: number,
+    fragment: boolean,
+  ): Partial<Outcome> | undefined {
+    const { ip } = flow;
+    const least = LEAST_MTU[ip.family];
+    if (fragment || ip.length <= least || !mustBeWhole(packet, ip)) return undefined;
+    const answerable =
+      hasBeginning(packet, ip) && this.#sources.refusal(ip.source, ip.destination) === undefined;
+    if (!answerable || !this.#mayAnswer(this.#keyOf(flow))) return { verdict: "drop", reason: "too-big" };
+    const out = tooBigReply(packet, ip, Math.max(room, least));
+    return { verdict: "reply", reason: "too-big-replied", out };
+  }
+
+  #mayAnswer(key: bigint): boolean {
+    return this.#setup.icmpErrorsPerSecond > 0 && this.#errors.enter(key, this.#conntrack.clockMs);
   }
 
   /** The packet in the tunnel of its VIP, from the outer header on. */
-  #tunnelled(packet: Uint8Array, { ip, service, tuple }: Flow, { address }: BackendSetup): Uint8Array {
-    const { machine, secret } = this.#setup;
+  #tunnelled(packet: Uint8Array, flow: Flow, { address }: BackendSetup): Uint8Array {
+    const { ip, service } = flow;
+    const { machine } = this.#setup;
     const { forward, ttl, guePort, sourcePrefixes } = service.vip;
     if (forward === "l2") throw new Error(`${service.vip.name} is not reached by a tunnel`);
-    const key = flowKey(secret, tuple, service.number, service.wide);
+    const key = this.#keyOf(flow);
     const family = familyOf(address);
     const prefix = sourcePrefixes.find((each) => familyOf(each) === family);
     const own = family === 4 ? machine.address : machine.address6;
