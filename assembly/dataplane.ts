@@ -3,6 +3,7 @@
 
 export { mayEnter } from "./admission";
 export { forwardAllNat } from "./forward/forward";
+export { overcome } from "./forward/too-big";
 export { parseFragment4, parseFragment6 } from "./fragments";
 export { lean } from "./frames";
 export { foldDestination, slotHash } from "./hash";
@@ -11,7 +12,7 @@ export * from "./layout";
 export { parseExtended } from "./parse";
 export { touched } from "./pipeline";
 export { askVips } from "./policies";
-export { abandon, pending } from "./ports";
+export { abandon, emitExtras, pending } from "./ports";
 export { findPrefix } from "./prefix-map";
 export { classifyProbes } from "./probe";
 export * from "./reasons";

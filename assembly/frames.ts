@@ -12,18 +12,22 @@
 //
 // A frame is in exactly one of them at any time. Free lists are transit: a worker passes what it has to the
 // FILL ring that has fewest, whatever interface the frame came from, so a frame received here and sent
-// there balances out. FILL and COMPLETION can hold all frames, so this never gets stuck. Queues that carry probes have a
+// there balances out. Where VIPs have tunnels, each keeps a few for the fragments that it makes (HEADER_RESERVE). FILL and COMPLETION can hold all frames, so this never gets stuck. Queues that carry probes have a
 // limit: they are kept at so many frames, which the others do without, and take no part in the balance.
 
 import { wake } from "./host";
 import { block, frameBytes, freeList, portAt, portCount, queueAt, queueCount, self } from "./instance";
 import {
   HEADER_FRAME_COUNT,
+  HEADER_RESERVE,
+  HEADER_WORKER_COUNT,
+  HEADER_WORKERS,
   INTENT_DRAIN,
   INTENT_FILL,
   INTENT_NONE,
   NO_SOCKET,
   RING_NEED_WAKEUP,
+  WORKER_BYTES,
   WORKER_FREE_COUNT,
 } from "./layout";
 import { Queue } from "./records";
@@ -42,15 +46,53 @@ export function writeFree(at: u32, frame: u32): void {
   store<u32>(freeList + (at << 2), frame);
 }
 
+export function readFree(at: u32): u32 {
+  return load<u32>(freeList + (at << 2));
+}
+
+/** Frames of the free list that go on: all but those that the worker keeps for fragments. */
+function spare(): u32 {
+  const free = freeCount();
+  const kept = load<u32>(HEADER_RESERVE);
+  return free > kept ? free - kept : 0;
+}
+
 /** Whether four descriptors can be moved at once: so many are left, and they lie in front of the ring's end. */
 function fourAhead(index: u32, mask: u32, left: u32): bool {
   return left >= 4 && (index & mask) + 3 <= mask;
 }
 
+/** Frames that other workers are short of what they keep, less those that this pass has left for them. */
+let owed: u32 = 0;
+
+function findOwed(): void {
+  owed = 0;
+  const kept = load<u32>(HEADER_RESERVE);
+  if (kept == 0) return;
+  const workers = load<u32>(HEADER_WORKER_COUNT);
+  for (let i: u32 = 0; i < workers; i++) {
+    const free = atomic.load<u32>(<usize>load<u32>(HEADER_WORKERS) + i * WORKER_BYTES + WORKER_FREE_COUNT);
+    if (i != self && free < kept) owed += kept - free;
+  }
+}
+
+/** How many of the completions of a queue this worker takes: all, but those that others are short of, who can get them nowhere else. */
+function takeable(completions: u32): u32 {
+  if (owed == 0) return completions;
+  const kept = load<u32>(HEADER_RESERVE);
+  const free = freeCount();
+  const short = free < kept ? kept - free : 0;
+  const most = completions > owed ? completions - owed : 0;
+  const least = completions < short ? completions : short;
+  const count = most > least ? most : least;
+  owed -= completions - count;
+  return count;
+}
+
 /** Moves frames from the queue's COMPLETION ring to the free list. The lock is held. */
 function drain(queue: Queue): void {
   const ring = queue.completion;
-  const count = available(ring);
+  const count = takeable(available(ring));
   if (count == 0) return;
   const from = consumerIndex(ring);
   const free = freeCount();
@@ -151,7 +193,7 @@ function neediest(): u32 {
 
 /** Frames of the free list that a queue gets: what it is short of, or all that those are not short of. The lock is held. */
 function shareOf(queue: Queue, isNeediest: bool): u32 {
-  const free = freeCount();
+  const free = spare();
   if (queue.limit != 0) {
     const short = shortageOf(queue, occupied(queue.fill));
     const count = short < free ? short : free;
@@ -164,14 +206,15 @@ function shareOf(queue: Queue, isNeediest: bool): u32 {
 /**
  * Drains completions and refills. A queue that another worker is busy with is left to it: what stays on the
  * free list goes with the next call.
- * @returns whether the free list is empty and no completion is waiting
+ * @returns whether nothing is left on the free list but what the worker keeps, and no completion is waiting
  */
 export function recycle(): bool {
   let clean = true;
+  findOwed();
   const needy = queueCount > 1 ? neediest() : 0;
   for (let i: u32 = 0; i < queueCount; i++) {
     const queue = queueAt(i);
-    if (available(queue.completion) == 0 && ((i != needy && queue.limit == 0) || freeCount() == 0)) continue;
+    if (available(queue.completion) == 0 && ((i != needy && queue.limit == 0) || spare() == 0)) continue;
     if (!queue.tryLock(self)) {
       clean = false;
       continue;
@@ -181,7 +224,7 @@ export function recycle(): bool {
     if (count != 0) fill(queue, count);
     queue.unlock();
   }
-  return clean && freeCount() == 0;
+  return clean && spare() == 0;
 }
 
 /** Frames that a FILL ring should hold before its workers go to sleep: more may be on their way back. */

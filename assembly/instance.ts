@@ -12,6 +12,7 @@ import {
   HEADER_FRAMES,
   HEADER_FREE_LIST_BYTES,
   HEADER_FREE_LISTS,
+  HEADER_ICMP_ERRORS,
   HEADER_INTERFACES,
   HEADER_JOURNAL_RECORDS,
   HEADER_JOURNALS,
@@ -71,6 +72,8 @@ export let rates: usize = 0;
 /** New flows a second that the connection table takes; 0 for any number. */
 export let newFlows: u32 = 0;
 export let fragments: usize = 0;
+/** ICMP errors a second, in all shards together; 0 for none. */
+export let icmpErrors: u32 = 0;
 export let frames: usize = 0;
 export let frameBytes: u32 = 0;
 
@@ -106,6 +109,7 @@ export function attach(worker: u32): u32 {
   shardRecords = load<u32>(HEADER_SHARD_RECORDS);
   newFlows = load<u32>(HEADER_NEW_FLOWS);
   fragments = load<u32>(HEADER_FRAGMENTS);
+  icmpErrors = load<u32>(HEADER_ICMP_ERRORS);
   frames = load<u32>(HEADER_FRAMES);
   frameBytes = load<u32>(HEADER_FRAME_BYTES);
   secret0 = load<u64>(HEADER_SECRET);

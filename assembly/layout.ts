@@ -116,6 +116,10 @@ export const HEADER_TIMEOUTS: u32 = HEADER + 192;
 export const HEADER_EPOCH: u32 = HEADER + 256;
 export const HEADER_SERVICES: u32 = HEADER + 260;
 export const HEADER_ROUTES: u32 = HEADER + 268;
+/** Frames that each worker keeps on its free list for fragments that it makes: RESERVED_FRAMES, or 0 where none makes any. */
+export const HEADER_RESERVE: u32 = HEADER + 264;
+/** ICMP errors of the machine's own, a second in all; 0 for none. */
+export const HEADER_ICMP_ERRORS: u32 = HEADER + 272;
 /** Line of its own: 1 asks every worker to drain and return. */
 export const HEADER_STOP: u32 = HEADER + 320;
 /** Clock in milliseconds as a 64-bit float when the controller dictates it (offline); 0 for real time. */
@@ -248,6 +252,8 @@ export const VIP_ADDRESS: u32 = 48;
 
 /** The balancer answers echo requests to the VIP. */
 export const VIP_FLAG_ECHO: u32 = 1;
+/** What is too big for the way to the backend is sent in fragments of the outer packet, whatever the sender wishes. */
+export const VIP_FLAG_FRAGMENT_OUTER: u32 = 32;
 /** VIP_GUARD or VIP_RATE_INTERVAL is set. */
 export const VIP_FLAG_GUARD: u32 = 2;
 /** VIP_SERVER_IDS is set. */
@@ -371,7 +377,10 @@ export const MEMORY_RING_CONSUMER: u32 = LINE;
 export const MEMORY_RING_FLAGS: u32 = LINE * 2;
 export const MEMORY_RING_DESCRIPTORS: u32 = LINE * 3;
 
-/** Descriptors of the ring by which one worker hands packets to another. */
+/**
+ * Descriptors of the ring by which one worker hands packets to another. The upper half of a descriptor's address is the index of
+ * the interface by which the packet came.
+ */
 export const HANDOFF_ENTRIES: u32 = 1024;
 
 /** Flag of TX and FILL: the kernel wants a system call (XDP_RING_NEED_WAKEUP). */
@@ -431,6 +440,8 @@ export const WORKER_WILDCARD: u32 = LINE * 5;
 export const WORKER_BATCH: u32 = PAGE * 2;
 /** Ports. Writer: controller, before the worker starts. */
 export const WORKER_PORTS: u32 = PAGE * 3;
+/** Packets that the batch sends beyond those that came: EXTRA_* records. Writer: the worker. */
+export const WORKER_EXTRAS: u32 = PAGE;
 /** Addresses of the records of the batch that missed, four bytes each. Writer: the worker. */
 export const WORKER_MISSES: u32 = PAGE * 2 - LINE * 4;
 
@@ -511,6 +522,21 @@ export const STEERED_APART: u32 = 512;
 export const PACKET_FRAME: u32 = 48;
 /** Ports of its flow, raw: source in the low, destination in the high half. */
 export const PACKET_PORTS: u32 = 52;
+/** Fragments that it leaves in, behind the first. */
+export const PACKET_EXTRAS: u32 = 47;
+
+// ── Extra record: a packet in a frame of the worker's own ─────────────────────────────────────────
+
+/** Most of a batch: two for each packet, as the largest that fits into a frame needs at an MTU of 1500. */
+export const MAX_EXTRAS: u32 = BATCH * 2;
+export const EXTRA_BYTES: u32 = 16;
+/** Address of its first byte. */
+export const EXTRA_START: u32 = 0;
+export const EXTRA_LENGTH: u32 = 4;
+/** Frame it lies in, as an offset into the frames region. */
+export const EXTRA_FRAME: u32 = 8;
+/** Address of the record of the packet that it follows, and whose way it goes. */
+export const EXTRA_PACKET: u32 = 12;
 
 /** Of a fragment, its datagram: DATAGRAM_TAG. Of one whose wait has ended in vain, the reason that it gets. */
 export const PACKET_TAG: u32 = 56;
@@ -567,6 +593,10 @@ export const SHARD_BYTES: u32 = LINE;
 export const SHARD_ENTERED: u32 = 0;
 /** Clock at the last of them, milliseconds, 64 bits. */
 export const SHARD_ENTERED_AT: u32 = 8;
+/** ICMP errors sent of late, likewise. */
+export const SHARD_ANSWERED: u32 = 16;
+/** Packets sent in fragments so far. */
+export const SHARD_FRAGMENTED: u32 = 32;
 
 // ── Rates: buckets of source prefixes, eight cells of 64 bits to a line ───────────────────────────
 //
@@ -640,6 +670,8 @@ export const COUNTER_KERNEL_NS: u32 = COUNTER_RECEIVED + 96;
 export const COUNTER_KICKS: u32 = COUNTER_RECEIVED + 72;
 export const COUNTER_PARKS: u32 = COUNTER_RECEIVED + 80;
 export const COUNTER_JOURNAL_LOST: u32 = COUNTER_RECEIVED + 88;
+/** Fragments sent, behind the first of each packet. */
+export const COUNTER_EXTRAS: u32 = COUNTER_RECEIVED + 112;
 /** Change in entries of the connection table (signed). */
 export const COUNTER_ENTRIES: u32 = COUNTER_RECEIVED + 104;
 export const COUNTER_VIPS: u32 = COUNTER_RECEIVED + 256;

@@ -10,6 +10,7 @@
 
 import { mayEnter } from "./admission";
 import { followEntry, insert, isExpired, isLive, matchAway, matchHome, neighbour } from "./conntrack";
+import { extraCount } from "./extras";
 import { replyEcho } from "./forward/echo";
 import { forwardRun } from "./forward/forward";
 import { deliverIcmpError } from "./icmp-error";
@@ -28,7 +29,7 @@ import {
 } from "./layout";
 import { parse } from "./parse";
 import { askVips } from "./policies";
-import { commit, emit, ownerOf, probing } from "./ports";
+import { commit, emit, emitExtras, ownerOf, probing } from "./ports";
 import { classifyProbes } from "./probe";
 import {
   REASON_ECHO,
@@ -74,6 +75,7 @@ export function process(count: u32): void {
   if (isSpread) touchOutcomes(first, end);
   rewrite(first, end);
   emit(first, end);
+  if (extraCount != 0) emitExtras();
   commit(count, kept);
 }
 

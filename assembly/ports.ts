@@ -7,6 +7,7 @@
 //   abandon  after a trap in between: nothing of the batch was shown, its frames go to the free list
 
 import { add, countBackend, countOutcome, countVip } from "./counters";
+import { extraAt, extraCount, resetExtras, settleFree } from "./extras";
 import { firstReady, hold, takeReady } from "./fragment-table";
 import { freeCount, releaseLocks, setFreeCount, writeFree } from "./frames";
 import { shardOf } from "./hash";
@@ -15,6 +16,7 @@ import { batch, block, frameBytes, frames, journal, packetAt, portAt, portCount 
 import { record } from "./journal";
 import {
   BATCH,
+  COUNTER_EXTRAS,
   COUNTER_HANDED,
   COUNTER_KICKS,
   COUNTER_REASONS,
@@ -27,11 +29,14 @@ import {
   HELD_LENGTH,
   HELD_PORT,
   HELD_PORTS,
+  MAX_INTERFACES,
   MEMORY_RING_PRODUCER,
+  NO_PORT,
   NO_SOCKET,
   PACKET_BYTES,
   PACKET_KIND_FRAGMENT,
   RING_NEED_WAKEUP,
+  WORKER_EGRESS,
   WORKER_HANDOFF,
   WORKER_IN_HAND,
   WORKER_WAKE,
@@ -91,6 +96,7 @@ export function gather(): u32 {
   }
   nextPort = at;
   freed = 0;
+  resetExtras();
   return count;
 }
 
@@ -123,7 +129,7 @@ function take(portIndex: u32, count: u32): u32 {
     packet.port = <u8>portIndex;
     bytes += length;
   }
-  if (port.queue == 0) adoptPorts(descriptors, mask, from, taken, count);
+  if (port.queue == 0) adopt(port, from, taken, count);
   store<u32>(block, count + taken, WORKER_IN_HAND);
   release(rx, from + taken);
   add(COUNTER_RECEIVED, taken);
@@ -131,12 +137,20 @@ function take(portIndex: u32, count: u32): u32 {
   return count + taken;
 }
 
-/** Fragments from a hand-off ring come with their ports. @param count packets in hand before them */
-function adoptPorts(descriptors: usize, mask: u32, from: u32, taken: u32, count: u32): void {
+/**
+ * What a hand-off ring says of its packets besides. In the upper half of the descriptor's address: the interface by which the other
+ * worker got one, for answers; in its options: the ports of a fragment. @param count packets in hand before them
+ */
+function adopt(port: Port, from: u32, taken: u32, count: u32): void {
+  const rx = port.rx;
   for (let i: u32 = 0; i < taken; i++) {
-    const ports = load<u32>(packetSlot(descriptors, mask, from + i), 12);
-    if (ports == 0) continue;
+    const slot = packetSlot(rx.descriptors, rx.mask, from + i);
     const packet = packetAt(count + i);
+    const interface_ = load<u32>(slot, 4);
+    const way: u32 = interface_ < MAX_INTERFACES ? load<u8>(block + interface_, WORKER_EGRESS) : NO_PORT;
+    if (way != NO_PORT) packet.port = <u8>way;
+    const ports = load<u32>(slot, 12);
+    if (ports == 0) continue;
     packet.kind = <u8>PACKET_KIND_FRAGMENT;
     packet.ports = ports;
   }
@@ -257,8 +271,32 @@ function refuse(packet: Packet, portIndex: u32): void {
 }
 
 function free(packet: Packet): void {
-  writeFree(freeCount() + freed, packet.frame);
+  freeFrame(packet.frame);
+}
+
+function freeFrame(frame: u32): void {
+  writeFree(freeCount() + freed, frame);
   freed++;
+}
+
+/**
+ * Sends what the batch has beyond what came, behind the packets that it belongs to; with those that do not leave it does not
+ * either. Exported by the module, so that the compiler does not put it into the middle of the pipeline.
+ */
+export function emitExtras(): void {
+  for (let i: u32 = 0; i < extraCount; i++) {
+    const extra = extraAt(i);
+    const packet = changetype<Packet>(<usize>extra.packet);
+    const port = portAt(packet.port);
+    if (packet.reason >= REASON_NOT_IP || roomIn(port) == 0) {
+      freeFrame(extra.frame);
+      continue;
+    }
+    const slot = packetSlot(port.tx.descriptors, port.txMask, port.txPending++);
+    store<u64>(slot, extra.start - <u32>frames);
+    store<u64>(slot, extra.length, 8);
+    add(COUNTER_EXTRAS, 1);
+  }
 }
 
 /** Hands a packet to the owner of its shard, as it came; a fragment together with its ports, if they are known. */
@@ -267,9 +305,9 @@ function hand(packet: Packet): bool {
   const ring: usize = load<u32>(block + (owner << 2), WORKER_HANDOFF);
   if (ring == 0) return false;
   const index = load<u32>(ring, MEMORY_RING_PRODUCER);
+  const address = <u64>(packet.start - <u32>frames) | ((<u64>portAt(packet.port).interface_) << 32);
   const ports = packet.kind == PACKET_KIND_FRAGMENT ? packet.ports : 0;
-  if (!pushBlock(ring, HANDOFF_ENTRIES, index, packet.start - <u32>frames, packet.length, ports))
-    return false;
+  if (!pushBlock(ring, HANDOFF_ENTRIES, index, address, packet.length, ports)) return false;
   atomic.store<u32>(ring + MEMORY_RING_PRODUCER, index + 1);
   store<u32>(block, load<u32>(block, WORKER_WAKE) | (1 << owner), WORKER_WAKE);
   add(COUNTER_HANDED, 1);
@@ -304,7 +342,7 @@ export function commit(count: u32, kept: bool): void {
     publish(port.tx, port.txPending);
     kickPort(port);
   }
-  setFreeCount(freeCount() + freed);
+  settleFree(freed);
   freed = 0;
   store<u32>(block, 0, WORKER_IN_HAND);
 }
@@ -333,6 +371,7 @@ export function abandon(): void {
   for (let i: u32 = 0; i < portCount; i++) resetPending(portAt(i));
   const count = load<u32>(block, WORKER_IN_HAND);
   freed = 0;
+  resetExtras();
   for (let i: u32 = 0; i < count; i++) free(packetAt(i));
   setFreeCount(freeCount() + freed);
   freed = 0;

@@ -20,6 +20,8 @@ export const REASON_ICMP_ERROR: u32 = 6;
 export const REASON_RETURN: u32 = 7;
 /** Replied. */
 export const REASON_ECHO: u32 = 8;
+/** Too big for the way to the backend: the client was told how big packets may be. */
+export const REASON_TOO_BIG_REPLIED: u32 = 9;
 /** Passed to the host. */
 export const REASON_NOT_IP: u32 = 12;
 export const REASON_NOT_VIP: u32 = 13;
@@ -40,6 +42,8 @@ export const REASON_HANDOFF_FULL: u32 = 27;
 export const REASON_TRAPPED: u32 = 28;
 /** Given by a port, not by the pipeline: the packet is larger than a frame. */
 export const REASON_OVERSIZED: u32 = 29;
+/** It was to be sent in fragments, and there was no frame for them. */
+export const REASON_NO_FRAME: u32 = 30;
 /** Fragments: a header that is not whole in the first fragment, waited in vain for the first, too many that wait. */
 export const REASON_FRAGMENT_TINY: u32 = 34;
 export const REASON_FRAGMENT_TIMEOUT: u32 = 35;

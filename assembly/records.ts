@@ -7,7 +7,13 @@ import {
   BACKEND_NEXT_HOP,
   BACKEND_PORT,
   BACKEND_STATE,
+  EXTRA_BYTES,
+  EXTRA_FRAME,
+  EXTRA_LENGTH,
+  EXTRA_PACKET,
+  EXTRA_START,
   PACKET_BACKEND,
+  PACKET_EXTRAS,
   PACKET_FAMILY,
   PACKET_FRAME,
   PACKET_HASH,
@@ -86,6 +92,7 @@ export class Packet {
   track: u8;
   port: u8;
   kind: u8;
+  extras: u8;
   frame: u32;
   ports: u32;
   tag: u64;
@@ -109,9 +116,24 @@ if (offsetof<Packet>("reason") != PACKET_REASON) ERROR("PACKET_REASON");
 if (offsetof<Packet>("track") != PACKET_TRACK) ERROR("PACKET_TRACK");
 if (offsetof<Packet>("port") != PACKET_PORT) ERROR("PACKET_PORT");
 if (offsetof<Packet>("kind") != PACKET_KIND) ERROR("PACKET_KIND");
+if (offsetof<Packet>("extras") != PACKET_EXTRAS) ERROR("PACKET_EXTRAS");
 if (offsetof<Packet>("frame") != PACKET_FRAME) ERROR("PACKET_FRAME");
 if (offsetof<Packet>("ports") != PACKET_PORTS) ERROR("PACKET_PORTS");
 if (offsetof<Packet>("tag") != PACKET_TAG) ERROR("PACKET_TAG");
+
+/** A packet that the batch sends beyond those that came. */
+@unmanaged
+export class Extra {
+  start: u32;
+  length: u32;
+  frame: u32;
+  packet: u32;
+}
+if (offsetof<Extra>("start") != EXTRA_START) ERROR("EXTRA_START");
+if (offsetof<Extra>("length") != EXTRA_LENGTH) ERROR("EXTRA_LENGTH");
+if (offsetof<Extra>("frame") != EXTRA_FRAME) ERROR("EXTRA_FRAME");
+if (offsetof<Extra>("packet") != EXTRA_PACKET) ERROR("EXTRA_PACKET");
+if (offsetof<Extra>() != EXTRA_BYTES) ERROR("EXTRA_BYTES");
 
 /** Where a ring's parts are. The kernel's and our own rings look the same from here. */
 @unmanaged

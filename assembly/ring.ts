@@ -65,7 +65,7 @@ export function pushBlock(
   block: usize,
   entries: u32,
   index: u32,
-  address: u32,
+  address: u64,
   length: u32,
   options: u32,
 ): bool {

@@ -21,14 +21,19 @@ const MAPPED: u32 = 0xffff0000;
  * @returns whether it was
  */
 export function refuseSource(packet: Packet): bool {
-  const ip: usize = packet.start + packet.l3;
-  const reason = packet.family == 4 ? refusal4(ip) : refusal6(ip);
+  const reason = refusalOf(packet);
   if (reason == REASON_NONE) return false;
   packet.reason = <u8>reason;
   packet.backend = 0;
   packet.hash = 0;
   packet.slot = 0;
   return true;
+}
+
+/** Why a packet's source is impossible, or REASON_NONE. */
+export function refusalOf(packet: Packet): u32 {
+  const ip: usize = packet.start + packet.l3;
+  return packet.family == 4 ? refusal4(ip) : refusal6(ip);
 }
 
 function refusal4(ip: usize): u32 {

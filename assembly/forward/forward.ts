@@ -1,7 +1,7 @@
 // From a chosen backend to a packet that can leave: resolve the next hop, encapsulate as the VIP's mode says,
 // address it to the next hop. A mode is a way to rewrite (tunnel.ts for all that encapsulate, nat.ts) and a loop in forwardRun().
 
-import { backends, block, interfaces, portAt } from "../instance";
+import { backends, interfaces } from "../instance";
 import {
   BACKEND_BYTES,
   FORWARD_GRE,
@@ -16,10 +16,7 @@ import {
   PACKET_KIND_FRAGMENT,
   PACKET_KIND_ICMP_ERROR,
   PACKET_KIND_RETURN,
-  PORT_KIND_SELF_TEST,
-  WORKER_EGRESS,
 } from "../layout";
-import { obstructed } from "../probe";
 import {
   REASON_ECHO,
   REASON_FRAGMENT,
@@ -31,8 +28,10 @@ import {
 } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { NO_ROUTE, nextHopTo } from "../routes";
+import { egress } from "./egress";
 import { forwardL2 } from "./l2";
 import { toBackend, toClient } from "./nat";
+import { overcome } from "./too-big";
 import { encapsulate } from "./tunnel";
 
 function modeOf(packet: Packet): u32 {
@@ -43,13 +42,6 @@ function modeOf(packet: Packet): u32 {
 function isIn(packet: Packet, mode: u32): bool {
   const own = modeOf(packet);
   return mode == FORWARD_L2 ? own - FORWARD_GRE > FORWARD_NAT - FORWARD_GRE : own == mode;
-}
-
-/** The port by which an interface is reached: the one the packet came from if it can be. A self-test goes back in any case. */
-function egress(ingress: u32, interface_: u32): u32 {
-  const port = portAt(ingress);
-  if (port.interface_ == interface_ || port.kind == PORT_KIND_SELF_TEST) return ingress;
-  return load<u8>(block + interface_, WORKER_EGRESS);
 }
 
 /**
@@ -65,9 +57,11 @@ function forward(packet: Packet, mode: u32): u32 {
   const port = egress(packet.port, slot);
   if (port == NO_PORT) return REASON_UNRESOLVED;
   const egressInterface = interfaces + slot * INTERFACE_BYTES;
-  if (mode != FORWARD_L2) {
+  const mtu = load<u32>(egressInterface, INTERFACE_MTU);
+  if (mode == FORWARD_L2) {
+    if (packet.ipLength > mtu) return REASON_TOO_BIG;
+  } else {
     const vip = changetype<Vip>(packet.vip);
-    const mtu = load<u32>(egressInterface, INTERFACE_MTU);
     const obstacle = inline.always(encapsulate(packet, vip, backend, mtu, mode));
     if (obstacle != REASON_NONE) return obstacle;
   }
@@ -83,7 +77,7 @@ function forwardIn(first: usize, end: usize, mode: u32): usize {
     const packet = changetype<Packet>(at);
     if (packet.reason >= REASON_ECHO || !inline.always(isIn(packet, mode))) break;
     const obstacle = inline.always(forward(packet, mode));
-    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
+    if (obstacle != REASON_NONE) packet.reason = <u8>overcome(packet, obstacle);
   }
   return at;
 }
@@ -135,7 +129,7 @@ export function forwardAllNat(first: usize, end: usize): usize {
     const packet = changetype<Packet>(at);
     if (packet.reason >= REASON_ECHO || !isIn(packet, FORWARD_NAT)) break;
     const obstacle = inline.always(translate(packet));
-    if (obstacle != REASON_NONE) packet.reason = <u8>obstructed(packet, obstacle);
+    if (obstacle != REASON_NONE) packet.reason = <u8>overcome(packet, obstacle);
   }
   return at;
 }

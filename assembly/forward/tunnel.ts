@@ -14,6 +14,7 @@ import { frames } from "../instance";
 import {
   FORWARD_GRE,
   FORWARD_GUE,
+  FORWARD_IPIP,
   VIP_GUE_PORT,
   VIP_SOURCE_V4,
   VIP_SOURCE_V4_BITS,
@@ -37,9 +38,14 @@ function shimBytes(mode: u32): u32 {
   return mode == FORWARD_GRE ? gre.GRE_BYTES : mode == FORWARD_GUE ? udp.UDP_BYTES : 0;
 }
 
+/** Bytes of the outer header. */
+export function outerBytes(family: u32): u32 {
+  return family == 4 ? ipv4.IPV4_BYTES : ipv6.IPV6_BYTES;
+}
+
 /** Bytes that a packet grows by on the way to a backend of a family. */
 export function overhead(mode: u32, family: u32): u32 {
-  return (family == 4 ? ipv4.IPV4_BYTES : ipv6.IPV6_BYTES) + shimBytes(mode);
+  return outerBytes(family) + shimBytes(mode);
 }
 
 function protocolOf(packet: Packet, mode: u32): u32 {
@@ -104,7 +110,9 @@ function overIpv4(packet: Packet, vip: Vip, backend: Backend, bytes: u32, mode: 
   const source = sourceEnd(packet, vip, VIP_SOURCE_V4, VIP_SOURCE_V4_BITS);
   const protocol = inline.always(protocolOf(packet, mode));
   const destination = <u32>backend.address0;
-  ipv4.write(outer, trafficClass, bytes + packet.ipLength, vip.ttl, protocol, source, destination);
+  const length = bytes + packet.ipLength;
+  const ttl: u32 = vip.ttl;
+  inline.always(ipv4.write(outer, trafficClass, length, ttl, protocol, source, destination));
   ethernet.setInnerType(outer, ethernet.ETHERTYPE_IPV4);
 }
 
@@ -115,7 +123,8 @@ function overIpv6(packet: Packet, vip: Vip, backend: Backend, bytes: u32, mode: 
   const protocol = inline.always(protocolOf(packet, mode));
   const source = changetype<usize>(vip) + VIP_SOURCE_V6;
   const destination = changetype<usize>(backend) + offsetof<Backend>("address0");
-  ipv6.write(outer, trafficClass, length, protocol, vip.ttl, source, destination);
+  const hopLimit: u32 = vip.ttl;
+  inline.always(ipv6.write(outer, trafficClass, length, protocol, hopLimit, source, destination));
   ipv6.setSourceEnd(outer, sourceEnd(packet, vip, VIP_SOURCE_V6 + 12, VIP_SOURCE_V6_BITS));
   ethernet.setInnerType(outer, ethernet.ETHERTYPE_IPV6);
 }
@@ -136,4 +145,11 @@ export function encapsulate(packet: Packet, vip: Vip, backend: Backend, mtu: u32
     inline.always(overIpv6(packet, vip, backend, bytes, mode));
   }
   return REASON_NONE;
+}
+
+/** Encapsulates whatever its size; the headers have room. For packets beside the way of traffic, in any mode. */
+export function encapsulateIn(packet: Packet, vip: Vip, backend: Backend, mode: u32): void {
+  if (mode == FORWARD_GRE) encapsulate(packet, vip, backend, u32.MAX_VALUE, FORWARD_GRE);
+  else if (mode == FORWARD_GUE) encapsulate(packet, vip, backend, u32.MAX_VALUE, FORWARD_GUE);
+  else encapsulate(packet, vip, backend, u32.MAX_VALUE, FORWARD_IPIP);
 }

@@ -7,7 +7,7 @@ function foldSum(sum: u64): u32 {
   return (half + rotr(half, 16)) >>> 16;
 }
 
-/** Checksum of up to eight raw words, of 16 or 32 bits, that add up to `sum`. Raw. */
+/** Checksum of raw words, of 16 or 32 bits, that add up to `sum`. Raw. */
 export function checksumOf(sum: u64): u32 {
   return ~foldSum(sum) & 0xffff;
 }
@@ -30,4 +30,16 @@ export function replaceSum(checksum: u32, changes: u64): u32 {
 /** Corrects a checksum for one 16-bit word that changed: RFC 1624 eqn. 3. All raw. */
 export function replaceWord(checksum: u32, before: u32, after: u32): u32 {
   return replaceSum(checksum, changeWord(before, after));
+}
+
+/** Sum of the words of `length` bytes, for checksumOf(); an odd last byte is the low half of a word whose other half is 0. */
+export function sumOf(at: usize, length: u32): u64 {
+  let sum: u64 = 0;
+  const end = at + length;
+  for (; at + 4 <= end; at += 4) sum += load<u32>(at);
+  if (at + 2 <= end) {
+    sum += load<u16>(at);
+    at += 2;
+  }
+  return at < end ? sum + load<u8>(at) : sum;
 }

@@ -3,7 +3,7 @@
 //   0   1     2        4     6               8     9       10        12       16            20
 //   ├v/l┼ tos ┼ length ┼ id ─┼ flags offset ─┼ ttl ┼ proto ┼ checksum┼ source ┼ destination ┤
 
-import { checksumOf, replaceSum, replaceWord } from "./checksum";
+import { checksumOf, replaceSum, replaceWord, sumOf } from "./checksum";
 
 const VERSION_LENGTH: usize = 0;
 const TOS: usize = 1;
@@ -26,10 +26,10 @@ export const PROTOCOL_IPV6: u32 = 41;
 export const PROTOCOL_GRE: u32 = 47;
 /** Don't-fragment bit, raw. */
 const DONT_FRAGMENT: u32 = 0x0040;
+/** Fragment offset, raw. */
+const OFFSET_MASK: u32 = 0xff1f;
 /** More-fragments bit and offset, raw. */
 const FRAGMENT_MASK: u32 = 0xff3f;
-/** Offset alone. */
-const OFFSET_MASK: u32 = 0xff1f;
 
 // Every getter needs the 20 bytes of the fixed header.
 
@@ -129,6 +129,25 @@ export function forwardTtl(ip: usize, changes: u64): void {
   const oneLess: u64 = 0xfffe;
   store<u8>(ip, load<u8>(ip, TTL) - 1, TTL);
   store<u16>(ip, <u16>replaceSum(load<u16>(ip, CHECKSUM), changes + oneLess), CHECKSUM);
+}
+
+/**
+ * Makes a header without options that of a fragment.
+ * @param offset of its payload in the whole, in units of 8 bytes
+ * @param more whether others follow
+ */
+export function setFragment(ip: usize, totalLength: u32, identification: u32, offset: u32, more: bool): void {
+  const flagsOffset = (u32(more) << 13) | offset;
+  store<u16>(ip, bswap<u16>(<u16>totalLength), TOTAL_LENGTH);
+  store<u16>(ip, bswap<u16>(<u16>identification), IDENTIFICATION);
+  store<u16>(ip, bswap<u16>(<u16>flagsOffset), FRAGMENT);
+  store<u16>(ip, 0, CHECKSUM);
+  store<u16>(ip, <u16>checksumOf(sumOf(ip, IPV4_BYTES)), CHECKSUM);
+}
+
+/** Whether the sender wants no router to fragment it. */
+export function isWhole(ip: usize): bool {
+  return (load<u16>(ip, FRAGMENT) & DONT_FRAGMENT) != 0;
 }
 
 /** Replaces the TTL and corrects the checksum. */

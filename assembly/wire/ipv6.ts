@@ -3,6 +3,8 @@
 //   0                        4         6      7           8             24               40
 //   ├ version class label ───┼ length ─┼ next ┼ hop limit ┼ source ─────┼ destination ───┤
 
+import { sumOf } from "./checksum";
+
 const VERSION_CLASS: usize = 0;
 const PAYLOAD_LENGTH: usize = 4;
 const NEXT_HEADER: usize = 6;
@@ -96,4 +98,39 @@ export function write(
 /** Replaces the last four bytes of the source address; raw. */
 export function setSourceEnd(ip: usize, end: u32): void {
   store<u32>(ip, end, SOURCE + 12);
+}
+
+/** Bytes of a fragment header, RFC 8200 §4.5. */
+export const FRAGMENT_BYTES: u32 = 8;
+
+/**
+ * Makes a packet, behind whose header there is room for a fragment header, a fragment of what that header announces.
+ * @param length bytes of its payload
+ * @param identification raw
+ * @param next header of what is fragmented
+ * @param offset of its payload in the whole, in units of 8 bytes
+ * @param more whether others follow
+ */
+export function setFragment(
+  ip: usize,
+  length: u32,
+  identification: u32,
+  next: u32,
+  offset: u32,
+  more: bool,
+): void {
+  store<u16>(ip, bswap<u16>(<u16>(FRAGMENT_BYTES + length)), PAYLOAD_LENGTH);
+  store<u8>(ip, <u8>NEXT_FRAGMENT, NEXT_HEADER);
+  const place: u32 = bswap<u16>(<u16>((offset << 3) | u32(more)));
+  store<u64>(ip, <u64>next | ((<u64>place) << 16) | ((<u64>identification) << 32), IPV6_BYTES);
+}
+
+/** Sum of the words of its addresses, for the checksum of a pseudo-header. */
+export function sumOfAddresses(ip: usize): u64 {
+  return sumOf(ip + SOURCE, 32);
+}
+
+/** Where its addresses are, source first, 16 bytes each. */
+export function addressesAt(ip: usize): usize {
+  return ip + SOURCE;
 }

@@ -23,6 +23,7 @@ const FIXED: readonly Path[] = [
   ["frames"],
   ["workers"],
   ["conntrack"],
+  ["icmp"],
   ["hash", "seed"],
   ["machine", "address"],
   ["machine", "address6"],

@@ -121,10 +121,11 @@ function renderGuards(vips: VipSummary[]): string {
 }
 
 /** The mode, and what a tunnel was told. */
-function forwardText({ forward, ttl, guePort, sourcePrefix }: VipSummary): string {
+function forwardText({ forward, ttl, guePort, tooBig, sourcePrefix }: VipSummary): string {
   return [
     guePort === undefined ? forward : `${forward} to port ${guePort}`,
     ...(ttl === undefined ? [] : [`TTL ${ttl}`]),
+    ...(tooBig === "fragment" ? ["in fragments"] : []),
     ...(sourcePrefix === undefined ? [] : [`from ${sourcePrefix.join(" and ")}`]),
   ].join(", ");
 }

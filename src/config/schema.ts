@@ -19,6 +19,7 @@ import { checkConsistency } from "./consistency.ts";
 import { forwarder } from "./forwarder.ts";
 import { guard, quic, quicServerId } from "./guard.ts";
 import { health } from "./health.ts";
+import { icmp } from "./icmp.ts";
 import { TUNNEL_MODES, tunnel } from "./tunnel.ts";
 import {
   boolean,
@@ -206,6 +207,7 @@ export const schema = section({
   frames: frames.prefault({}).describe("Packet buffers."),
   workers: workers.prefault({}).describe("Threads that forward packets."),
   conntrack: conntrack.prefault({}).describe("The connection table."),
+  icmp: icmp.prefault({}).describe("ICMP of the machine's own."),
   hash: hash.prefault({}).describe("Keys of hash functions."),
   pools: mapOf("pools by name", pool).describe(
     "Pools of backends by name. A name starts with a letter. Each pool has one lookup table, which its VIPs share.",

@@ -15,6 +15,7 @@ export interface VipSummary {
   /** Outer TTL or hop limit; only of tunnels, as what follows. */
   ttl?: number;
   guePort?: number;
+  tooBig?: VipConfig["tunnel"]["tooBig"];
   /** Where outer source addresses are from, instead of the machine's. */
   sourcePrefix?: string[];
   echo: boolean;
@@ -134,10 +135,10 @@ function summarizeVips(config: Config): VipSummary[] {
 
 function summarizeTunnel(
   forward: VipConfig["forward"],
-  { ttl, guePort, sourcePrefix }: VipConfig["tunnel"],
+  { ttl, guePort, tooBig, sourcePrefix }: VipConfig["tunnel"],
 ): Partial<VipSummary> {
   if (!isTunnel(forward)) return {};
-  return { ttl, ...(forward === "gue" && { guePort }), ...(sourcePrefix && { sourcePrefix }) };
+  return { ttl, tooBig, ...(forward === "gue" && { guePort }), ...(sourcePrefix && { sourcePrefix }) };
 }
 
 function summarizePools(config: Config): PoolSummary[] {

@@ -15,6 +15,8 @@ export interface ArenaInputs {
   timeouts: { new: number; established: number; closing: number; udp: number };
   /** Flows a second that the connection table takes; 0 for any number. */
   newFlowsPerSecond?: number;
+  /** ICMP errors of the machine's own; 0 for none. */
+  icmpErrorsPerSecond?: number;
   /** Outer source addresses of tunnels, in network order. */
   sourceV4?: Uint8Array;
   sourceV6?: Uint8Array;
@@ -76,6 +78,7 @@ export class Arena {
       [L.HEADER_FRAME_BYTES, plan.frameBytes],
       [L.HEADER_BATCH, plan.batch],
       [L.HEADER_PROBES, regions.probes.offset],
+      [L.HEADER_ICMP_ERRORS, inputs.icmpErrorsPerSecond ?? 0],
       [L.HEADER_NEW_FLOWS, inputs.newFlowsPerSecond ?? 0],
       [L.HEADER_RATES, regions.rates.offset],
       [L.HEADER_SHARD_RECORDS, regions.shards.offset],
@@ -104,6 +107,11 @@ export class Arena {
 
   word(address: number): number {
     return Atomics.load(this.u32, address / 4);
+  }
+
+  /** Whether workers keep frames back for fragments that they make. */
+  setReserve(keeps: boolean): void {
+    this.setWord(L.HEADER_RESERVE, keeps ? this.plan.shape.reserve : 0);
   }
 
   setWord(address: number, value: number): void {

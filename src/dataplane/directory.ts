@@ -34,7 +34,7 @@ import type { Statistics } from "./statistics.ts";
 import { type Slot, slotName, slotsOf } from "./steering.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
-import { machineSources } from "./tunnel-record.ts";
+import { machineSources, mayFragment } from "./tunnel-record.ts";
 
 export type { Applied, BackendChange, DirectoryBackend } from "./in-force.ts";
 
@@ -208,6 +208,7 @@ export class Directory {
   ): Applied {
     for (const each of staged) this.#tables.publish(each, this.poolRecord(each.pool));
     const now = this.#inForce;
+    this.#arena.setReserve(now.vips.some(mayFragment));
     if (block !== undefined) {
       this.#publication.publish(L.HEADER_SERVICES, block);
       this.published.set(servicesEntry(block, now.servicesBytes));

@@ -40,6 +40,7 @@ export class Engine {
       seed: config.hash.seed,
       timeouts: config.conntrack.timeouts,
       newFlowsPerSecond: config.conntrack.newFlowsPerSecond,
+      icmpErrorsPerSecond: config.icmp.errorsPerSecond,
       ...(address && { sourceV4: addressBytes(address) }),
       ...(address6 && { sourceV6: addressBytes(address6) }),
     });
@@ -81,8 +82,8 @@ export class Engine {
   }
 
   /**
-   * Offers all frames to the queues' FILL rings, evenly; to queues with a limit, no more than that. Once, after the queues are
-   * there and before traffic.
+   * Gives workers the frames that they keep, and offers all others to the queues' FILL rings, evenly; to queues with a limit,
+   * no more than that. Once, after the queues are there and before traffic.
    */
   offerFrames(): void {
     const { frameCount, frameBytes } = this.arena.plan;
@@ -96,6 +97,13 @@ export class Engine {
       this.arena.setWord(fill.producer, producer + 1);
       frame++;
     };
+    for (let worker = 0; worker < this.workers; worker++) {
+      const { freeListBytes, regions } = this.arena.plan;
+      const list = (regions.freeLists.offset + worker * freeListBytes) / 4;
+      const kept = this.arena.word(L.HEADER_RESERVE);
+      for (let i = 0; i < kept; i++) this.arena.u32[list + i] = frame++ * frameBytes;
+      this.arena.setWord(this.arena.workerBlock(worker) + L.WORKER_FREE_COUNT, kept);
+    }
     const shared = queues.filter(({ limit }) => limit === 0);
     for (const queue of queues) {
       for (let i = 0; i < queue.limit && frame < frameCount - shared.length; i++) offer(queue);

@@ -33,6 +33,8 @@ export interface PacketRecord {
   slot: number;
   l3: number;
   l4: number;
+  /** Packets that follow it: fragments, it being the first. */
+  extras: number;
 }
 
 export class JournalReader {
@@ -88,6 +90,7 @@ export class JournalReader {
       slot: looked(L.PACKET_SLOT),
       l3: u8[at + L.PACKET_L3]!,
       l4: u8[at + L.PACKET_L4]!,
+      extras: u8[at + L.PACKET_EXTRAS]!,
     };
   }
 }

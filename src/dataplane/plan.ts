@@ -14,6 +14,8 @@ export interface Shape {
   workers: number;
   /** Whether the controller sends packets of its own through the workers (src/io/self-test.ts). Default false. */
   selfTest?: boolean;
+  /** Frames that each worker keeps for fragments where some VIP may need them; by default as many as a batch can take. */
+  reserve?: number;
   /** Packet records that each worker's journal holds; 0 for no journal. A power of two. */
   journalRecords?: number;
 }
@@ -27,6 +29,8 @@ export const PACKET_RING_ENTRIES = 2048;
 const FRAMES_PER_QUEUE = 4096;
 /** Frames per worker on top: what it has in hand and in hand-off rings. */
 const FRAMES_PER_WORKER = 512;
+/** Part of all frames that workers keep for fragments, at most. */
+const MOST_RESERVED = 0.25;
 /** Descriptors of the self-test queue's rings: more than it ever has frames, two for each worker. */
 export const SELF_TEST_RING_ENTRIES = 256;
 /** Frames in which fragments may wait, and the share of all that they are at most. */
@@ -193,11 +197,15 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
   const vipCapacity = Math.min(L.MAX_VIPS, powerOfTwo(Math.max(MIN_VIP_CAPACITY, 2 * config.vips.length)));
   const vipReasons = L.COUNTER_BACKENDS + backendCapacity * L.COUNTER_BACKEND_BYTES;
   const { journalRecords = 0, selfTest = false } = shape;
+  const reserve = Math.min(
+    shape.reserve ?? L.MAX_EXTRAS,
+    Math.floor((frameCount * MOST_RESERVED) / Math.max(1, workers)),
+  );
   const frameRingEntries = powerOfTwo(frameCount);
   // One block more than workers: the controller's own, for steering and self-tests.
   const blocks = workers + 1;
   const plan = {
-    shape: { queues, workers, journalRecords, selfTest },
+    shape: { queues, workers, reserve, journalRecords, selfTest },
     frameBytes,
     frameCount,
     shardLines,
@@ -206,7 +214,8 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
     vipCapacity,
     batch: config.workers.batch,
     heldLimit: Math.min(MOST_HELD, Math.floor(frameCount * HELD_SHARE)),
-    freeListBytes: alignUp(frameCount * 4, L.LINE),
+    // While a batch is in hand, frames that it gives back stand behind those that it has taken.
+    freeListBytes: alignUp((frameCount + L.MAX_EXTRAS) * 4, L.LINE),
     countersBytes: alignUp(vipReasons + vipCapacity * L.COUNTER_VIP_REASONS_BYTES, L.PAGE),
     vipReasons,
     frameRingEntries,

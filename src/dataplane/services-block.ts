@@ -11,7 +11,7 @@ import { serviceSlots, servicesBytes } from "./plan.ts";
 import { Policies } from "./policies.ts";
 import type { PublishedBlock } from "./published-blocks.ts";
 import type { Slot } from "./steering.ts";
-import { type Sources, writeTunnel } from "./tunnel-record.ts";
+import { type Sources, tunnelFlags, writeTunnel } from "./tunnel-record.ts";
 import { wildcardsOf } from "./wildcards.ts";
 import { wildcardsBlock } from "./wildcards-block.ts";
 
@@ -90,6 +90,7 @@ export function servicesBlock(
     const flags =
       (vip.echo ? L.VIP_FLAG_ECHO : 0) |
       (vip.forward === "nat" ? L.VIP_FLAG_NAT : 0) |
+      tunnelFlags(vip) |
       policies.write(vip, members.get(vip.pool)!, record);
     view.setUint8(at + L.VIP_FLAGS, flags);
     flagsOfAll |= flags;

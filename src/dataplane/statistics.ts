@@ -11,6 +11,8 @@ export interface WorkerStatistics {
   batches: number;
   /** Packets handed to other workers. */
   handed: number;
+  /** Fragments sent, behind the first of each packet. */
+  fragments: number;
   kicks: number;
   parks: number;
   traps: number;
@@ -66,6 +68,7 @@ export class Statistics {
         bytes: this.#counter(worker, L.COUNTER_RECEIVED_BYTES),
         batches: this.#counter(worker, L.COUNTER_BATCHES),
         handed: this.#counter(worker, L.COUNTER_HANDED),
+        fragments: this.#counter(worker, L.COUNTER_EXTRAS),
         kicks: this.#counter(worker, L.COUNTER_KICKS),
         parks: this.#counter(worker, L.COUNTER_PARKS),
         traps: this.#counter(worker, L.COUNTER_TRAPS),

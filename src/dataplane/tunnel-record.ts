@@ -3,7 +3,7 @@
 import * as L from "../../assembly/layout.ts";
 import type { Prefix } from "../config/prefix.ts";
 import type { VipConfig } from "../config/schema.ts";
-import { sourcePrefixOf } from "../config/tunnel.ts";
+import { isTunnel, sourcePrefixOf } from "../config/tunnel.ts";
 import type { Arena } from "./arena.ts";
 
 /** The machine's addresses, 4 and 16 bytes: outer source addresses of tunnels without a prefix of their own. */
@@ -18,6 +18,16 @@ const ENTROPY_BITS = 16;
 /** Those that the arena was made with; zeros where there is none. */
 export function machineSources(arena: Arena): Sources {
   return { v4: arena.read(L.HEADER_SOURCE_V4, 4), v6: arena.read(L.HEADER_SOURCE_V6, 16) };
+}
+
+/** Whether packets of a VIP may leave in fragments: where they grow. */
+export function mayFragment({ forward }: VipConfig): boolean {
+  return isTunnel(forward);
+}
+
+/** VIP_FLAG_* that are the tunnel's. */
+export function tunnelFlags({ tunnel }: VipConfig): number {
+  return tunnel.tooBig === "fragment" ? L.VIP_FLAG_FRAGMENT_OUTER : 0;
 }
 
 /** Writes the fields of a VIP. */

@@ -22,35 +22,40 @@ interface Side {
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
+/** Headers that were put in front of a packet's IP header. */
+export interface Wrapping {
+  /** Offset of the IP header, in front of which they are. */
+  at: number;
+  bytes: number;
+}
+
 /**
  * The differences of a packet that came and the one that left.
- * @param tunnel offset of the IP header in front of which a tunnel's headers were put, and behind which padding was cut
+ * @param wrapping what was put in front of the packet, whose end may have been cut
  */
-export function findChanges(before: Side, after: Side, tunnel?: number): Change[] {
-  if (tunnel === undefined) return compare(before, after, before.bytes.length);
-  const padding = before.headers.find(({ name }) => name === "padding");
-  const kept = before.bytes.length - (padding?.bytes ?? 0);
-  const added = after.bytes.length - kept;
-  const changes = compare(before, after, tunnel);
+export function findChanges(before: Side, after: Side, wrapping?: Wrapping): Change[] {
+  if (wrapping === undefined) return compare(before, after, before.bytes.length);
+  const { at, bytes } = wrapping;
+  const kept = after.bytes.length - bytes;
+  const changes = compare(before, after, at);
+  const named = (headers: readonly Header[], from: number, to: number) =>
+    headers.filter(({ offset, bytes }) => offset + bytes > from && offset < to).map(({ name }) => name);
   changes.push({
     kind: "added",
-    offset: tunnel,
-    bytes: added,
+    offset: at,
+    bytes,
     before: "",
-    after: hex(after.bytes.subarray(tunnel, tunnel + added)),
-    fields: after.headers
-      .filter(({ offset }) => offset >= tunnel && offset < tunnel + added)
-      .map(({ name }) => name),
+    after: hex(after.bytes.subarray(at, at + bytes)),
+    fields: named(after.headers, at, at + bytes),
   });
-  if (padding !== undefined) {
-    const { offset, bytes } = padding;
+  if (before.bytes.length > kept) {
     changes.push({
       kind: "cut",
-      offset,
-      bytes,
-      before: hex(before.bytes.subarray(offset)),
+      offset: kept,
+      bytes: before.bytes.length - kept,
+      before: hex(before.bytes.subarray(kept)),
       after: "",
-      fields: ["padding"],
+      fields: named(before.headers, kept, before.bytes.length),
     });
   }
   return changes;

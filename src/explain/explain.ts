@@ -5,11 +5,10 @@ import * as L from "../../assembly/layout.ts";
 import type { Ports } from "../config/ports.ts";
 import type { Config } from "../config/schema.ts";
 import { serviceOfPort } from "../config/services.ts";
-import { isTunnel } from "../config/tunnel.ts";
 import { backendNames } from "../dataplane/names.ts";
 import { OFFLINE_ROUTER_MAC, OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
 import { macText } from "../mac.ts";
-import { type Change, findChanges } from "./changes.ts";
+import { type Change, findChanges, type Wrapping } from "./changes.ts";
 import { explainGuard, type GuardExplanation } from "./guard.ts";
 import { decodeHeaders, type Header } from "./headers.ts";
 import { MEANINGS } from "./meanings.ts";
@@ -50,7 +49,9 @@ export interface Explanation {
   lookup: { hash: string; size: number; slot: number | null; entry: string | null } | null;
   backend: { name: string; id: number; pool: string; address: string; nextHop: string } | null;
   before: ShownPacket;
+  /** The first of several, when it leaves in fragments. */
   after: ShownPacket | null;
+  fragments: ShownPacket[];
   changes: Change[];
   /** Every time that the packet was sent, in order; the rest is about the last. */
   passes: { verdict: OfflineResult["verdict"]; reason: string; connection: string; backend: string | null }[];
@@ -91,7 +92,7 @@ function describe(
       ? null
       : shown(result.out, vip?.forward === "gue" ? vip.tunnel.guePort : undefined);
   const source = sourceOf(before);
-  const tunnel = result.verdict === "forward" && isTunnel(vip?.forward) ? result.l3 : undefined;
+  const wrapping = after ? wrappingOf(result, after.headers) : undefined;
   const name = (id: number) => (id === 0 ? null : names[id]!);
   return {
     verdict: result.verdict,
@@ -125,11 +126,12 @@ function describe(
       : null,
     before,
     after,
+    fragments: (result.fragments ?? []).map((each) => shown(each)),
     changes: after
       ? findChanges(
           { bytes, headers: before.headers },
           { bytes: result.out!, headers: after.headers },
-          tunnel,
+          wrapping,
         )
       : [],
     passes: results.map(({ verdict, reason, track, backend }) => ({
@@ -148,6 +150,19 @@ const BEFORE_CONNECTIONS = ["denied", "rate-limited", "server-id"];
 function sourceOf({ headers }: ShownPacket): string | undefined {
   const ip = headers.find(({ name }) => name === "IPv4" || name === "IPv6");
   return ip?.fields.find(({ name }) => name === "source")?.value;
+}
+
+/** Headers in front of the packet: a tunnel's, or those of an ICMP error that quotes it. */
+function wrappingOf(
+  { verdict, reason, l3 }: OfflineResult,
+  headers: readonly Header[],
+): Wrapping | undefined {
+  const behind = headers.filter(({ offset }) => offset >= l3);
+  const isIp = ({ name }: Header) => name === "IPv4" || name === "IPv6";
+  const inner = behind.slice(1).find(isIp) ?? behind.find(({ name }) => name === "cut off");
+  if (verdict === "forward") return inner && { at: l3, bytes: inner.offset - l3 };
+  const quoted = behind.find(({ name }) => name === "payload");
+  return reason === "too-big-replied" && quoted ? { at: l3, bytes: quoted.offset - l3 } : undefined;
 }
 
 function lookup(

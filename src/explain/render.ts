@@ -10,9 +10,16 @@ import { type Field, fieldAt } from "./headers.ts";
 
 /** The text that `explain` prints, without a final newline. */
 export function renderExplanation(explanation: Explanation): string {
-  const { before, after, changes, passes } = explanation;
+  const { before, after, fragments, changes, passes } = explanation;
   const sections = [renderPacket("packet in", before, changes, "before"), columns(steps(explanation))];
-  if (after) sections.push(renderPacket("packet out", after, changes, "after"), renderChanges(explanation));
+  if (after) {
+    sections.push(
+      renderPacket(fragments.length > 0 ? "fragment 1 out" : "packet out", after, changes, "after"),
+    );
+    for (const [index, each] of fragments.entries())
+      sections.push(renderPacket(`fragment ${index + 2} out`, each, [], "after"));
+    sections.push(renderChanges(explanation));
+  }
   if (passes.length > 1) {
     const rows = passes.map((pass, i) => [
       String(i + 1),
@@ -44,7 +51,7 @@ function trackText(outcome: string, answer: boolean): string {
 function steps(explanation: Explanation): string[][] {
   const { vip, service, flow, guard, connection, lookup, backend, changes, verdict, reason, meaning } =
     explanation;
-  const { answer } = explanation;
+  const { answer, fragments } = explanation;
   const rows: string[][] = [];
   if (vip && service) {
     const { protocol, port, number } = service;
@@ -78,8 +85,12 @@ function steps(explanation: Explanation): string[][] {
     const { name, id, pool, address, nextHop } = backend;
     rows.push(["backend", `${name}, id ${id} of pool ${pool}: ${address}`], ["next hop", nextHop]);
   }
-  if (verdict === "forward") rows.push(["rewrite", `${vip!.forward}: ${summary(changes)}`]);
-  if (verdict === "reply") rows.push(["rewrite", `echo reply: ${summary(changes)}`]);
+  if (verdict === "forward") {
+    const pieces = fragments.length > 0 ? `, ${fragments.length + 1} fragments` : "";
+    rows.push(["rewrite", `${vip!.forward}${pieces}: ${summary(changes)}`]);
+  }
+  if (verdict === "reply")
+    rows.push(["rewrite", `${reason === "echo" ? "echo reply" : "ICMP error"}: ${summary(changes)}`]);
   rows.push(["verdict", `${verdict}, ${reason}: ${meaning}`]);
   return rows;
 }

@@ -69,6 +69,19 @@ export class MemoryQueue {
     return frame;
   }
 
+  /** Returns frames from FILL unused, as many as there are, so that workers have them again. */
+  returnFrames(count: number): void {
+    const { arena } = this.#engine;
+    const { completion } = this.#rings;
+    for (let i = 0; i < count; i++) {
+      const frame = this.takeFrame();
+      if (frame === undefined) return;
+      const producer = arena.word(completion.producer);
+      arena.u64[this.#frameSlot(completion, producer)] = BigInt(frame);
+      arena.setWord(completion.producer, (producer + 1) >>> 0);
+    }
+  }
+
   /** Arena address of the first byte of a packet in a frame. */
   address(frame: number): number {
     return this.#engine.arena.plan.regions.frames.offset + frame + L.HEADROOM;

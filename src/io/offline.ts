@@ -36,6 +36,9 @@ const HELD = reasonName(REASON_HELD);
 export const OFFLINE_ROUTER_MAC = "02:aa:00:00:00:01";
 /** Steps of the clock; see assembly/clock.ts. */
 const CLOCK_STEP_MS = 16;
+/** Packets of a round where some may leave in fragments, and frames that each worker keeps for those: enough if all of them do. */
+const FRAGMENT_ROUND = 256;
+const RESERVE = 2 * FRAGMENT_ROUND;
 /** Passes of a worker in this thread: more than a round has packets. */
 const ALL_PASSES = 1 << 16;
 
@@ -46,8 +49,10 @@ export interface OfflinePacket {
 }
 
 /** A packet's record, and the packet as it left if it did. That of a held fragment is complete after flush() at the latest. */
-export interface OfflineResult extends Omit<PacketRecord, "worker" | "frame" | "line"> {
+export interface OfflineResult extends Omit<PacketRecord, "worker" | "frame" | "line" | "extras"> {
   out?: Uint8Array;
+  /** The fragments that followed `out`, which is the first then. */
+  fragments?: Uint8Array[];
 }
 
 /** A packet in its frame, and where it goes. */
@@ -86,6 +91,9 @@ export class OfflineEngine {
   readonly #journals: JournalReader[];
   readonly #inline: DataplaneExports[] | undefined;
   readonly #pool: WorkerPool | undefined;
+  /** By worker: fragments that were sent, and records of packets whose fragments they are. */
+  readonly #fragments: Uint8Array[][];
+  readonly #expected: { frame: number; extras: number }[][];
   /** Whether workers share buckets, so that it matters which of them is first. */
   readonly #oneByOne: boolean;
   /** Fragments that wait, by frame, in the order in which their time is over. */
@@ -98,7 +106,7 @@ export class OfflineEngine {
   constructor(config: Config, { workers = 1, inline = false }: OfflineOptions = {}) {
     this.engine = new Engine(
       config,
-      { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES },
+      { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES, reserve: RESERVE },
       OFFLINE_SECRET,
     );
     const { arena, directory } = this.engine;
@@ -114,6 +122,8 @@ export class OfflineEngine {
     this.engine.offerFrames();
     this.#setClock(0);
     this.#journals = Array.from({ length: workers }, (_, worker) => new JournalReader(arena, worker));
+    this.#fragments = this.#journals.map(() => []);
+    this.#expected = this.#journals.map(() => []);
     if (inline) {
       this.#inline = this.#journals.map((_, worker) => {
         const exports = instantiate(loadModule("#dataplane.wasm"), arena.memory, noSockets);
@@ -168,6 +178,11 @@ export class OfflineEngine {
     for (const exports of this.#inline ?? []) exports.settle();
   }
 
+  /** Frames that each worker has at the start of a round. */
+  get #reserve(): number {
+    return this.engine.arena.word(L.HEADER_RESERVE);
+  }
+
   /** A round: packets of one clock step, as many as every ring holds; one where the order of workers would show. */
   #roundEnd(packets: readonly OfflinePacket[], from: number): number {
     const most = this.#oneByOne ? 1 : Math.min(L.HANDOFF_ENTRIES, this.engine.arena.plan.frameCount);
@@ -185,6 +200,7 @@ export class OfflineEngine {
     results: OfflineResult[],
   ): Promise<number> {
     await this.#expire(stepOf(packets[from]!) * CLOCK_STEP_MS);
+    await this.#keepFrames();
     const deliveries: Delivery[] = [];
     const inFlight = new Map<number, OfflineResult>();
     let end = from;
@@ -256,19 +272,38 @@ export class OfflineEngine {
     }
   }
 
+  /** Waits until every worker has the frames that it keeps: what it can send in fragments must not depend on luck. */
+  async #keepFrames(): Promise<void> {
+    const { arena, workers } = this.engine;
+    const lacks = (worker: number) =>
+      Math.max(0, this.#reserve - arena.word(arena.workerBlock(worker) + L.WORKER_FREE_COUNT));
+    for (;;) {
+      const lacking = Array.from({ length: workers }, (_, worker) => lacks(worker));
+      const short = lacking.flatMap((frames, worker) => (frames > 0 ? [worker] : []));
+      if (short.length === 0) return;
+      this.#queue.returnFrames(lacking.reduce((sum, frames) => sum + frames, 0));
+      for (const exports of this.#inline ?? []) exports.settle();
+      for (const worker of short) this.#pool?.wake(worker);
+      if (this.#pool) await this.#letWork();
+    }
+  }
+
   /**
    * Takes sent packets and records, in this order: a record is written before its packet is shown, so that of each packet
-   * taken here the record is there. A frame is in flight until it has all that it gets.
+   * taken here the record is there. A frame is in flight until it has all that it gets. Fragments come in frames of the
+   * worker's own, in the order of its records.
    */
   #settle(inFlight: Map<number, OfflineResult>): void {
     const sent = new Map<number, Uint8Array>();
     for (let worker = 0; worker < this.engine.workers; worker++) {
       this.#queue.collect(worker, ({ frame, start, length }) => {
-        sent.set(frame, this.engine.arena.read(start, length));
+        const bytes = this.engine.arena.read(start, length);
+        if (inFlight.has(frame) || this.#held.has(frame)) sent.set(frame, bytes);
+        else this.#fragments[worker]!.push(bytes);
       });
     }
     for (const journal of this.#journals) {
-      for (const { frame, worker: _worker, line: _line, ...record } of journal.read()) {
+      for (const { frame, worker, line: _line, extras, ...record } of journal.read()) {
         const result = (inFlight.get(frame) ?? this.#held.get(frame)?.result)!;
         Object.assign(result, record);
         if (record.reason === HELD) {
@@ -278,11 +313,25 @@ export class OfflineEngine {
           inFlight.set(frame, result);
         }
         if (record.verdict === "pass" || record.verdict === "drop") inFlight.delete(frame);
+        else if (extras > 0) this.#expected[worker]!.push({ frame, extras });
       }
     }
+    const isWhole = (frame: number) =>
+      !this.#expected.some((all) => all.some((each) => each.frame === frame));
+    const finish = (frame: number) => {
+      if (inFlight.get(frame)?.out && isWhole(frame)) inFlight.delete(frame);
+    };
     for (const [frame, bytes] of sent) {
       inFlight.get(frame)!.out = bytes;
-      inFlight.delete(frame);
+      finish(frame);
+    }
+    for (const [worker, expected] of this.#expected.entries()) {
+      const fragments = this.#fragments[worker]!;
+      while (expected.length > 0 && fragments.length >= expected[0]!.extras) {
+        const { frame, extras } = expected.shift()!;
+        inFlight.get(frame)!.fragments = fragments.splice(0, extras);
+        finish(frame);
+      }
     }
   }
 

@@ -92,9 +92,10 @@ interface Replayed {
   result: OfflineResult;
 }
 
-/** The packet that left, if it did, at the time of the one that came. */
-function leaving({ packet: { seconds, fraction }, result: { out } }: Replayed): PcapPacket[] {
-  return out === undefined ? [] : [{ bytes: out, originalBytes: out.length, seconds, fraction }];
+/** The packets that left, at the time of the one that came. */
+function leaving({ packet: { seconds, fraction }, result: { out, fragments = [] } }: Replayed): PcapPacket[] {
+  const sent = out === undefined ? [] : [out, ...fragments];
+  return sent.map((bytes) => ({ bytes, originalBytes: bytes.length, seconds, fraction }));
 }
 
 function verdictLine(config: Config, names: readonly string[], index: number, result: OfflineResult): string {

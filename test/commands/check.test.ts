@@ -94,6 +94,7 @@ warning: lb.yaml:10:22: pools.spare.backends: the pool is empty: new flows are d
         pool: "web",
         forward: "gre",
         ttl: 9,
+        tooBig: "reply",
         echo: true,
         quic: { routeBy: "none" },
         services: [

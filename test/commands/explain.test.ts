@@ -202,8 +202,19 @@ suite("guideway explain", () => {
         .udp({ dport: 53 })
         .payload(1450)
         .bytes(),
-      "drop",
-      "too-big",
+      "reply",
+      "too-big-replied",
+    ],
+    [
+      "a packet that leaves in fragments",
+      packet()
+        .ethernet()
+        .ipv4({ src: "192.0.2.1", dst: "10.99.0.2", df: false })
+        .udp({ dport: 53 })
+        .payload(1450)
+        .bytes(),
+      "forward",
+      "new",
     ],
     [
       "a packet whose addresses are translated",

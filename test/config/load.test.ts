@@ -37,6 +37,7 @@ suite("parseConfig", () => {
         timeouts: { new: 60_000, established: 900_000, closing: 30_000, udp: 30_000 },
         newFlowsPerSecond: 0,
       },
+      icmp: { errorsPerSecond: 1000 },
       hash: { seed: 0x5ca1ab1en },
       pools: {
         web: {
@@ -57,7 +58,7 @@ suite("parseConfig", () => {
           port: [80],
           pool: "web",
           forward: "l2",
-          tunnel: { ttl: 64, guePort: 6080 },
+          tunnel: { ttl: 64, guePort: 6080, tooBig: "reply" },
           echo: true,
           quic: { routeBy: "none" },
         },
@@ -100,7 +101,7 @@ vips:
     port: [443, 80]
     pool: web
     forward: gre
-    tunnel: { ttl: 1, guePort: 4754, sourcePrefix: [172.16.0.0/16, "fd16::/64"] }
+    tunnel: { ttl: 1, guePort: 4754, tooBig: fragment, sourcePrefix: [172.16.0.0/16, "fd16::/64"] }
     echo: false
     guard: { allow: ["2001:DB8:0:1::/64", 192.0.2.1/32], deny: [::1], packetsPerSecond: { limit: 9, prefix: 0, prefix6: 48 } }
     quic: { routeBy: server-id }
@@ -149,7 +150,7 @@ admin: { socket: ./admin.sock }
       port: [443, 80],
       pool: "web",
       forward: "gre",
-      tunnel: { ttl: 1, guePort: 4754, sourcePrefix: ["172.16.0.0/16", "fd16::/64"] },
+      tunnel: { ttl: 1, guePort: 4754, tooBig: "fragment", sourcePrefix: ["172.16.0.0/16", "fd16::/64"] },
       echo: false,
       guard: {
         allow: ["2001:db8:0:1::/64", "192.0.2.1"],

@@ -15,8 +15,17 @@ export function compare(
   names: (id: number) => string | undefined,
   packet: TimedPacket,
 ): void {
-  const { verdict, reason, service, tracked, track, out } = actual;
-  const decided = { verdict, reason, service, tracked, track, backend: names(actual.backend), out };
+  const { verdict, reason, service, tracked, track, out, fragments } = actual;
+  const decided = {
+    verdict,
+    reason,
+    service,
+    tracked,
+    track,
+    backend: names(actual.backend),
+    out,
+    fragments,
+  };
   const wanted = {
     verdict: expected.verdict,
     reason: expected.reason,
@@ -25,12 +34,16 @@ export function compare(
     track: trackName(expected.track),
     backend: expected.backend,
     out: expected.out,
+    fragments: expected.fragments,
   };
   if (isDeepStrictEqual(decided, wanted)) return;
   const text = JSON.stringify({ at: packet.clockMs, in: decode(packet.bytes) }, null, 1);
-  const readable = <T extends { out: Uint8Array | undefined }>(all: T) => ({
+  const readable = <T extends { out: Uint8Array | undefined; fragments: Uint8Array[] | undefined }>(
+    all: T,
+  ) => ({
     ...all,
     out: all.out && decode(all.out),
+    fragments: all.fragments?.map(decode),
   });
   assert.deepEqual(readable(decided), readable(wanted), text);
   assert.deepEqual(decided, wanted, text);

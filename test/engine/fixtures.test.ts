@@ -18,13 +18,14 @@ async function check(engine: OfflineEngine, file: string, each: FixtureCase, fro
   const packets = each.packets.map(({ bytes, atMs }) => ({ bytes, timeMs: fromMs + atMs }));
   const results = await engine.process(packets);
   await engine.flush();
-  for (const [index, { verdict, out }] of each.packets.entries()) {
+  for (const [index, { verdict, out, fragments }] of each.packets.entries()) {
     const where = `${file}:${each.line}, packet ${index + 1}`;
     const result = results[index]!;
     assert.equal(written(result, engine), verdict, where);
     if (!out) continue;
     assert.deepEqual(result.out && decode(result.out), decode(out), where);
     assert.deepEqual(result.out, out, where);
+    assert.deepEqual(result.fragments, fragments, where);
   }
 }
 

@@ -9,6 +9,7 @@ import { suite, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { stringify } from "yaml";
+import { MAX_EXTRAS } from "../../assembly/layout.ts";
 import { parseConfig } from "../../src/config/load.ts";
 import type { PacketRecord } from "../../src/dataplane/journal.ts";
 import { planArena } from "../../src/dataplane/plan.ts";
@@ -61,7 +62,7 @@ function* packets(frameBytes: number, most: number, seed: number): Generator<Hos
 
 /** As few frames as it takes for the last one to end with the memory: what reads behind it traps. */
 function framesToTheEnd(frameBytes: number): number {
-  for (let count = 128; ; count++) {
+  for (let count = 512; ; count++) {
     const { config } = parseConfig(
       stringify(anyConfig({ frames: { size: frameBytes, count } })),
       "hostile.yaml",
@@ -73,8 +74,10 @@ function framesToTheEnd(frameBytes: number): number {
 
 interface Fate {
   /** That of a fragment which waits is replaced by another. */
-  record: Omit<PacketRecord, "worker" | "frame" | "line">;
+  record: Omit<PacketRecord, "worker" | "frame" | "line" | "extras">;
   out: Uint8Array | undefined;
+  /** What left in other frames. */
+  fragments: Uint8Array[] | undefined;
 }
 
 const isHeld = ({ record }: Fate) => record.reason === "held";
@@ -93,7 +96,7 @@ class Poisoned {
   constructor(frameBytes: number, seed: number, goesOn: boolean) {
     this.#goesOn = goesOn;
     const count = framesToTheEnd(frameBytes);
-    this.#rig = new Rig(anyConfig({ frames: { size: frameBytes, count } }));
+    this.#rig = new Rig(anyConfig({ frames: { size: frameBytes, count } }), { reserve: MAX_EXTRAS });
     this.#frameBytes = frameBytes;
     this.#next = random(seed);
     for (let i = 0; i < POISON_BYTES; i++) this.#poison[i] = this.#next() * 256;
@@ -142,14 +145,18 @@ class Poisoned {
   #work(): void {
     const rig = this.#rig;
     rig.run(0);
-    const sent = new Map(rig.collect().map((each) => [each.frame, each]));
-    for (const { worker: _w, frame, line: _l, ...record } of rig.records()) {
+    const all = rig.collect();
+    const sent = new Map(all.map((each) => [each.frame, each]));
+    // Fragments lie in other frames, in the order of the packets that they follow.
+    const others = all.filter(({ frame }) => !this.#open.has(frame)).map(({ bytes }) => bytes);
+    for (const { worker: _w, frame, line: _l, extras, ...record } of rig.records()) {
       const { before, bytes, fate } = this.#open.get(frame)!;
       fate.record = record;
       if (isHeld(fate)) continue;
       const leaves = sent.get(frame);
       this.#checkWritten(frame, before, bytes, leaves);
       fate.out = leaves?.bytes;
+      fate.fragments = extras === 0 ? undefined : others.splice(0, extras);
       this.#open.delete(frame);
     }
     rig.settle();
@@ -193,9 +200,9 @@ suite("hostile packets", () => {
       /** Packets whose fragment waits, with what the engines and the model have said so far. */
       let waiting: { packet: TimedPacket; fates: [Fate, Fate]; outcome: Outcome }[] = [];
       const check = ({ packet, fates: [first, second], outcome }: (typeof waiting)[number]) => {
-        const { record, out } = first;
+        const { record, out, fragments } = first;
         assert.ok(REASONS.has(record.reason), `a reason for ${decode(packet.bytes).join("\n")}`);
-        compare({ ...record, ...(out && { out }) }, outcome, names, packet);
+        compare({ ...record, ...(out && { out }), ...(fragments && { fragments }) }, outcome, names, packet);
         if (!isDeepStrictEqual(second, first))
           assert.deepEqual(second, first, decode(packet.bytes).join("\n"));
         assert.equal(out !== undefined, record.verdict === "forward" || record.verdict === "reply");
@@ -240,7 +247,7 @@ suite("hostile packets", () => {
         "truncated",
         "bad-header",
         "bad-length",
-        "too-big",
+        "too-big-replied",
         "fragment",
         "denied",
         "server-id",

@@ -72,6 +72,7 @@ const vip = fc.record({
   tunnel: fc.record({
     ttl: fc.constantFrom(1, 64, 255),
     guePort: fc.constantFrom(1, 6080, 65535),
+    tooBig: fc.constantFrom<"reply" | "fragment">("reply", "fragment"),
     sourcePrefix: fc.constantFrom(
       [],
       ["172.16.0.0/16"],
@@ -215,7 +216,7 @@ suite("engine and model agree", () => {
       "not-vip",
       "truncated",
       "no-backend",
-      "too-big",
+      "too-big-replied",
       "spoofed-source",
       "land",
       "denied",

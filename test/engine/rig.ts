@@ -27,6 +27,8 @@ export interface RigOptions {
   /** Interfaces in memory, with one queue each; their MAC addresses are 02:bb:00:00:00:01, …02, … */
   interfaces?: number;
   mtu?: number;
+  /** Frames that each worker keeps for fragments, by default none: then all are in FILL rings when nothing is on its way. */
+  reserve?: number;
   /** Adds a queue for self-tests behind those of the interfaces. */
   selfTest?: boolean;
 }
@@ -54,10 +56,10 @@ export class Rig {
   /** Backends leave by interface 0 until `directory.setNextHop` says otherwise. */
   constructor(
     config: object,
-    { workers = 1, interfaces = 1, mtu = 1500, selfTest = false }: RigOptions = {},
+    { workers = 1, interfaces = 1, mtu = 1500, reserve = 0, selfTest = false }: RigOptions = {},
   ) {
     const { config: parsed } = parseConfig(stringify(config), "rig.yaml");
-    const shape = { queues: interfaces, workers, journalRecords: PACKET_RING_ENTRIES, selfTest };
+    const shape = { queues: interfaces, workers, journalRecords: PACKET_RING_ENTRIES, reserve, selfTest };
     this.engine = new Engine(parsed, shape, OFFLINE_SECRET);
     this.statistics = new Statistics(this.engine.arena);
     this.queues = Array.from({ length: interfaces }, (_, index) => {

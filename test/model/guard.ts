@@ -1,6 +1,5 @@
 // docs/datapath.md §8: a VIP's guard. Buckets are exact here and never forgotten.
 
-import { toHex } from "./bytes.ts";
 import { PrefixMap } from "./prefix-map.ts";
 import type { VipSetup } from "./setup.ts";
 
@@ -41,19 +40,4 @@ export class Guard {
     this.#emptyAt.set(bucket, after);
     return undefined;
   }
-}
-
-/** docs/datapath.md §9: the server id of a QUIC packet, in hexadecimal; undefined when there is none. */
-export function serverIdOf(datagram: Uint8Array, idBytes: number): string | undefined {
-  const long = datagram.length > 0 && datagram[0]! >= 0x80;
-  let connectionId = datagram.subarray(1);
-  if (long) {
-    // RFC 8999 §5.1.
-    const version = toHex(datagram.subarray(1, 5));
-    const length = datagram[5];
-    if (length === undefined || version === "00000000" || datagram.length < 6 + length) return undefined;
-    connectionId = datagram.subarray(6, 6 + length);
-  }
-  if (connectionId.length < 1 + idBytes || connectionId[0]! >> 5 === 7) return undefined;
-  return toHex(connectionId.subarray(1, 1 + idBytes));
 }

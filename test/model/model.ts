@@ -7,15 +7,17 @@ import { addressBytes, familyOf, field } from "./bytes.ts";
 import { Conntrack, type Track } from "./conntrack.ts";
 import { flowKey, slotOf, tableHash } from "./flowkey.ts";
 import { datagramTag, Fragments, type Ports } from "./fragments.ts";
-import { Guard, serverIdOf } from "./guard.ts";
+import { Guard } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
 import { Origins, translated } from "./nat.ts";
 import { type Parsed, parse } from "./parse.ts";
+import { namedBackend } from "./quic.ts";
 import { echoReply, withMacs } from "./rewrite.ts";
-import { Services } from "./services.ts";
+import { Services, TCP, UDP } from "./services.ts";
 import type { BackendSetup, BackendState, ModelSetup } from "./setup.ts";
 import { Sources } from "./sources.ts";
-import { encapsulate, framed, sourceAddress } from "./tunnel.ts";
+import { fragments, hasBeginning, Identifications, LEAST_MTU, mustBeWhole, tooBigReply } from "./too-big.ts";
+import { framed, tunnelled } from "./tunnel.ts";
 
 export interface Outcome {
   verdict: "forward" | "reply" | "pass" | "drop";
@@ -35,12 +37,16 @@ export interface Outcome {
   slot?: number;
   /** The frame that leaves; forward and reply only. */
   out?: Uint8Array;
+  /** What follows it, when it is the first of several fragments. */
+  fragments?: Uint8Array[];
 }
 
 type Flow = Extract<Parsed, { step: "flow" }>;
 type Echo = Extract<Parsed, { step: "echo" }>;
 type Fragment = Extract<Parsed, { step: "fragment" }>;
 type IcmpError = Extract<Parsed, { step: "error" }>;
+
+type Keyed = Pick<Flow, "ip" | "service" | "tuple">;
 
 interface Refusal {
   /** Why `nat` does not take it. */
@@ -60,6 +66,9 @@ export class Model {
   readonly #fragments: Fragments;
   readonly #sources: Sources;
   readonly #admission: Admission;
+  /** Of ICMP errors. */
+  readonly #errors: Admission;
+  readonly #identifications: Identifications;
   /** By the VIP's name. */
   readonly #guards: ReadonlyMap<string, Guard>;
   readonly #backends = new Map<number, BackendSetup & { pool: string }>();
@@ -81,6 +90,8 @@ export class Model {
     this.#guards = new Map(setup.vips.map((vip) => [vip.name, new Guard(vip)]));
     this.#admission = new Admission(setup.newFlowsPerSecond);
     this.#fragments = new Fragments(setup.heldLimit);
+    this.#errors = new Admission(setup.icmpErrorsPerSecond);
+    this.#identifications = new Identifications(setup.secret);
     const eager = setup.sweep === "eager";
     const { shardLines, timeoutsMs } = setup;
     this.#conntrack = new Conntrack({ shardLines, timeoutsMs, eager }, (id) => {
@@ -188,7 +199,7 @@ export class Model {
     const table = this.table(parsed.service.vip.pool);
     if (table.length === 0) return packet;
     const backend = table[slotOf(tableHash(this.#setup.seed, parsed.tuple), table.length)]!;
-    return this.#send(packet, parsed, { backend, track: TRACK_NONE }, {}).out ?? packet;
+    return this.#send(packet, parsed, { backend, track: TRACK_NONE }, {}, "probe").out ?? packet;
   }
 
   /** §7: a packet by a port for health checks. `ports` are backend ids by source port. */
@@ -205,11 +216,8 @@ export class Model {
     if (parsed.step === "fragment") return { verdict: "drop", reason: "fragment" };
     const backend = ports.get((parsed.tuple.sourcePort[0]! << 8) | parsed.tuple.sourcePort[1]!);
     if (backend === undefined) return { verdict: "drop", reason: "no-backend" };
-    const {
-      verdict = "drop",
-      reason = "",
-      out,
-    } = this.#send(packet, parsed, { backend, track: TRACK_NONE }, {});
+    const sent = this.#send(packet, parsed, { backend, track: TRACK_NONE }, {}, "probe");
+    const { verdict = "drop", reason = "", out } = sent;
     return { verdict, reason: verdict === "forward" ? "probe" : reason, ...(out && { out }) };
   }
 
@@ -275,7 +283,7 @@ export class Model {
 
   /** §9. Undefined for a packet without the server id of a usable backend. */
   #byServerId(packet: Uint8Array, flow: Flow): Partial<Outcome> | undefined {
-    const named = this.#namedBackend(packet, flow);
+    const named = namedBackend(packet, flow, [...this.#backends.values()])?.id;
     if (named === undefined) return undefined;
     const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
     if (refused) return { verdict: "drop", reason: refused };
@@ -297,18 +305,6 @@ export class Model {
     return this.#send(packet, flow, this.#conntrack.insert(key, backend, flow.tcpFlags), { slot });
   }
 
-  /** §9. The usable backend whose server id a packet has; undefined for none. */
-  #namedBackend(packet: Uint8Array, { service: { vip }, ip, tcpFlags }: Flow): number | undefined {
-    if (!vip.byServerId || tcpFlags !== undefined) return undefined;
-    const pool = [...this.#backends.values()].filter(({ pool }) => pool === vip.pool);
-    const length = pool.find(({ quicServerId }) => quicServerId)?.quicServerId?.length;
-    if (length === undefined) return undefined;
-    const datagram = packet.subarray(ip.l4 + 8, ip.l4 + field(packet, ip.l4 + 4, 2));
-    const id = serverIdOf(datagram, length / 2);
-    const backend = pool.find(({ quicServerId }) => quicServerId !== undefined && quicServerId === id);
-    return backend && backend.state !== "dead" ? backend.id : undefined;
-  }
-
   /** §11: an answer goes back to the client, whether its flow is known or not. */
   #answer(packet: Uint8Array, { ip, origin, tcpFlags }: Answer, key: bigint): Partial<Outcome> {
     const { backend, service, port } = origin;
@@ -326,7 +322,7 @@ export class Model {
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
   #send(
     packet: Uint8Array,
-    flow: Pick<Flow, "ip" | "service" | "tuple"> & Refusal,
+    flow: Keyed & Refusal,
     track: Track,
     chosen: { slot?: number },
     reason = "new",
@@ -338,47 +334,66 @@ export class Model {
     if (vip.forward === "nat" && flow.byNat) return { ...known, verdict: "drop", reason: flow.byNat };
     if (backend.mac === undefined) return { ...known, verdict: "drop", reason: "unresolved" };
     const egress = this.#setup.interfaces[backend.interface ?? 0]!;
-    let body = packet;
     if (vip.forward === "nat") {
-      if (flow.ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
+      if (flow.ip.length > egress.mtu) {
+        const reply = reason === "probe" ? undefined : this.#tooBigReply(packet, flow, egress.mtu, false);
+        return { ...known, ...(reply ?? { verdict: "drop", reason: "too-big" }) };
+      }
       const { address, port } = backend;
       if (familyOf(address) !== flow.ip.family) return { ...known, verdict: "drop", reason: "no-backend" };
       const translation = translated(packet, flow.ip, { end: "destination", address, port });
       if (typeof translation === "string") return { ...known, verdict: "drop", reason: translation };
-      body = translation;
-    } else if (vip.forward !== "l2") {
-      const outer = this.#tunnelled(packet, flow, backend);
-      if (outer.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
-      body = framed(packet, flow.ip, outer);
+      const out = withMacs(translation, backend.mac, egress.mac);
+      return { ...known, verdict: "forward", reason: tracked ? "hit" : reason, out };
     }
-    const out = withMacs(body, backend.mac, egress.mac);
-    return { ...known, verdict: "forward", reason: tracked ? "hit" : reason, out };
+    const { mac } = backend;
+    const outer =
+      vip.forward === "l2"
+        ? undefined
+        : tunnelled(packet, flow, this.#keyOf(flow), backend.address, this.#setup.machine);
+    const leave = (outer?: Uint8Array) =>
+      withMacs(outer ? framed(packet, flow.ip, outer) : packet, mac, egress.mac);
+    const forwarded = { ...known, verdict: "forward", reason: tracked ? "hit" : reason } as const;
+    if ((outer?.length ?? flow.ip.length) <= egress.mtu) return { ...forwarded, out: leave(outer) };
+    if (reason === "probe") return { ...known, verdict: "drop", reason: "too-big" };
+
+    const added = (outer?.length ?? flow.ip.length) - flow.ip.length;
+    const reply = this.#tooBigReply(packet, flow, egress.mtu - added, outer !== undefined && vip.fragment);
+    if (reply) return { ...known, ...reply };
+    const pieces =
+      outer &&
+      fragments(
+        outer,
+        egress.mtu,
+        this.#identifications.next(this.#keyOf(flow), outer[0]! >> 4 === 4 ? 16 : 32),
+      );
+    if (!pieces) return { ...known, verdict: "drop", reason: "too-big" };
+    const [out, ...rest] = pieces.map(leave);
+    return { ...forwarded, out: out!, fragments: rest };
   }
 
-  /** The packet in the tunnel of its VIP, from the outer header on. */
-  #tunnelled(
+  #keyOf({ service, tuple }: Keyed): bigint {
+    return flowKey(this.#setup.secret, tuple, service.number, service.wide);
+  }
+
+  /** What becomes of a packet that is too big and must not be fragmented; undefined when it is to be. */
+  #tooBigReply(
     packet: Uint8Array,
-    { ip, service, tuple }: Pick<Flow, "ip" | "service" | "tuple">,
-    { address }: BackendSetup,
-  ): Uint8Array {
-    const { machine, secret } = this.#setup;
-    const { forward, ttl, guePort, sourcePrefixes } = service.vip;
-    if (forward === "l2" || forward === "nat")
-      throw new Error(`${service.vip.name} is not reached by a tunnel`);
-    const key = flowKey(secret, tuple, service.number, service.wide);
-    const family = familyOf(address);
-    const prefix = sourcePrefixes.find((each) => familyOf(each) === family);
-    const own = family === 4 ? machine.address : machine.address6;
-    const source = prefix ?? own;
-    if (source === undefined) throw new Error(`the machine has no address to reach ${address}`);
-    const tunnel = {
-      mode: forward,
-      source: sourceAddress(source, key),
-      destination: address,
-      ttl,
-      guePort,
-      key,
-    };
-    return encapsulate(packet, ip, tunnel);
+    flow: Keyed,
+    room: number,
+    fragment: boolean,
+  ): Partial<Outcome> | undefined {
+    const { ip } = flow;
+    const least = LEAST_MTU[ip.family];
+    if (fragment || ip.length <= least || !mustBeWhole(packet, ip)) return undefined;
+    const answerable =
+      (ip.protocol === TCP || ip.protocol === UDP) &&
+      hasBeginning(packet, ip) &&
+      this.#sources.refusal(ip.source, ip.destination) === undefined;
+    const mayAnswer = () =>
+      this.#setup.icmpErrorsPerSecond > 0 && this.#errors.enter(this.#keyOf(flow), this.#conntrack.clockMs);
+    if (!answerable || !mayAnswer()) return { verdict: "drop", reason: "too-big" };
+    const out = tooBigReply(packet, ip, Math.max(room, least));
+    return { verdict: "reply", reason: "too-big-replied", out };
   }
 }

@@ -44,6 +44,8 @@ export interface VipSetup {
   forward: "l2" | "nat" | TunnelMode;
   ttl: number;
   guePort: number;
+  /** Whether what is too big is fragmented without asking its sender. */
+  fragment: boolean;
   /** At most one of each family. */
   sourcePrefixes: string[];
   echo: boolean;
@@ -72,6 +74,8 @@ export interface ModelSetup {
   timeoutsMs: Timeouts;
   /** 0 for no limit. */
   newFlowsPerSecond: number;
+  /** ICMP errors a second; 0: none. */
+  icmpErrorsPerSecond: number;
   machine: { mac: string; address?: string; address6?: string };
   /** MAC of the router behind which all clients are; absent where no route leads to them. */
   clientRouter?: string;
@@ -97,6 +101,7 @@ export interface Config {
     newFlowsPerSecond?: number;
     timeouts?: { [state in keyof Timeouts]?: string };
   };
+  icmp?: { errorsPerSecond?: number };
   hash?: { seed?: number | bigint };
   pools: Record<string, { tableSize?: number; backends?: ConfigBackend[] }>;
   vips: ConfigVip[];
@@ -118,7 +123,12 @@ export interface ConfigVip {
   port: Ports | Ports[];
   pool: string;
   forward?: "l2" | "nat" | TunnelMode;
-  tunnel?: { ttl?: number; guePort?: number; sourcePrefix?: string | readonly string[] };
+  tunnel?: {
+    ttl?: number;
+    guePort?: number;
+    tooBig?: "reply" | "fragment";
+    sourcePrefix?: string | readonly string[];
+  };
   echo?: boolean;
   guard?: GuardSetup;
   quic?: { routeBy?: "none" | "server-id" };
@@ -164,6 +174,7 @@ export function offlineSetup(config: Config): ModelSetup {
       udp: durationMs(timeouts.udp ?? "30s"),
     },
     newFlowsPerSecond: config.conntrack?.newFlowsPerSecond ?? 0,
+    icmpErrorsPerSecond: config.icmp?.errorsPerSecond ?? 1000,
     machine: { ...config.machine, mac },
     clientRouter: "02:aa:00:00:00:01",
     interfaces: [{ mac, mtu: 1500 }],
@@ -179,6 +190,7 @@ export function offlineSetup(config: Config): ModelSetup {
       forward: vip.forward ?? "l2",
       ttl: vip.tunnel?.ttl ?? 64,
       guePort: vip.tunnel?.guePort ?? 6080,
+      fragment: vip.tunnel?.tooBig === "fragment",
       sourcePrefixes: [vip.tunnel?.sourcePrefix ?? []].flat(),
       echo: vip.echo ?? true,
       ...(vip.guard && { guard: vip.guard }),

@@ -23,6 +23,11 @@ const COUNTERS: readonly [Numbers, Family, unit: number][] = [
   ["batches", of("batches_total", "Batches of packets"), 1],
   ["busyNs", of("busy_seconds_total", "Time in passes that found packets, without the kernel's part"), 1e-9],
   ["kernelNs", of("kernel_seconds_total", "Time of those passes in which the kernel sent packets"), 1e-9],
+  [
+    "fragments",
+    of("sent_fragments_total", "Fragments of outer packets that a worker sent, behind the first of each"),
+    1,
+  ],
   ["kicks", of("kicks_total", "System calls that asked the kernel to send"), 1],
   ["parks", of("parks_total", "Times that a worker went to sleep"), 1],
   ["traps", of("traps_total", "Batches given up because of a defect"), 1],

@@ -35,6 +35,7 @@ const worker = z.strictObject({
   bytes: count("Bytes of those, as Ethernet frames."),
   batches: count("Batches of packets."),
   handed: count("Packets handed to the worker that owns their flow."),
+  fragments: count("Fragments of outer packets sent, behind the first of each."),
   kicks: count("System calls that asked the kernel to send."),
   parks: count("Times that it went to sleep."),
   traps: count("Batches given up because of a defect."),
