@@ -13,7 +13,6 @@ import {
   INTERFACE_MTU,
   NO_PORT,
   PACKET_BYTES,
-  PACKET_KIND_FRAGMENT,
   PACKET_KIND_ICMP_ERROR,
   PACKET_KIND_RETURN,
   PORT_KIND_SELF_TEST,
@@ -22,7 +21,6 @@ import {
 import { obstructed } from "../probe";
 import {
   REASON_ECHO,
-  REASON_FRAGMENT,
   REASON_ICMP_UNSUPPORTED,
   REASON_NO_ROUTE,
   REASON_NONE,
@@ -108,8 +106,6 @@ function forwardAllGue(first: usize, end: usize): usize {
 
 /** As forward(), for VIPs that translate addresses, in both directions. */
 function translate(packet: Packet): u32 {
-  // Neither a part of a datagram nor what an error quotes is translated.
-  if (packet.kind == PACKET_KIND_FRAGMENT) return REASON_FRAGMENT;
   if (packet.kind == PACKET_KIND_ICMP_ERROR) return REASON_ICMP_UNSUPPORTED;
   const isReturn = packet.kind == PACKET_KIND_RETURN;
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);

@@ -42,7 +42,9 @@ type Echo = Extract<Parsed, { step: "echo" }>;
 type Fragment = Extract<Parsed, { step: "fragment" }>;
 type IcmpError = Extract<Parsed, { step: "error" }>;
 
-interface Refusal {
+interface Part {
+  /** A fragment without the header of layer 4. */
+  isLater?: boolean;
   /** Why `nat` does not take it. */
   byNat?: string;
 }
@@ -255,16 +257,17 @@ export class Model {
   }
 
   /** A fragment whose ports are known is like any packet of its flow. */
-  #follow(packet: Uint8Array, { ip, tuple, tcpFlags }: Fragment, ports: Ports): Partial<Outcome> {
+  #follow(packet: Uint8Array, fragment: Fragment, ports: Ports): Partial<Outcome> {
+    const { ip, tuple, tcpFlags, isFirst } = fragment;
     const service = this.#services.find(ip.destination, ip.protocol, field(ports.destinationPort, 0, 2));
     if (!service) return { verdict: "drop", reason: "fragment" };
-    const flow: Flow & Refusal = {
+    const flow: Flow & Part = {
       step: "flow",
       ip,
       service,
       tuple: { ...tuple, ...ports },
       tcpFlags,
-      byNat: "fragment",
+      isLater: !isFirst,
     };
     const key = flowKey(this.#setup.secret, flow.tuple, service.number, service.wide);
     const known = { service: service.number, vip: service.vip.name, key };
@@ -282,7 +285,7 @@ export class Model {
     return this.#send(packet, flow, { backend: named, track: TRACK_NONE }, {}, "server-id");
   }
 
-  #forward(packet: Uint8Array, flow: Flow & Refusal, key: bigint): Partial<Outcome> {
+  #forward(packet: Uint8Array, flow: Flow & Part, key: bigint): Partial<Outcome> {
     const found = this.#conntrack.hit(key, flow.tcpFlags);
     if (found) return this.#send(packet, flow, found, {});
     const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
@@ -326,7 +329,7 @@ export class Model {
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
   #send(
     packet: Uint8Array,
-    flow: Pick<Flow, "ip" | "service" | "tuple"> & Refusal,
+    flow: Pick<Flow, "ip" | "service" | "tuple"> & Part,
     track: Track,
     chosen: { slot?: number },
     reason = "new",
@@ -343,7 +346,7 @@ export class Model {
       if (flow.ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
       const { address, port } = backend;
       if (familyOf(address) !== flow.ip.family) return { ...known, verdict: "drop", reason: "no-backend" };
-      const translation = translated(packet, flow.ip, { end: "destination", address, port });
+      const translation = translated(packet, flow.ip, { end: "destination", address, port }, flow.isLater);
       if (typeof translation === "string") return { ...known, verdict: "drop", reason: translation };
       body = translation;
     } else if (vip.forward !== "l2") {

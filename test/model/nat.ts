@@ -56,11 +56,12 @@ export interface NewEnd {
   port: number | undefined;
 }
 
-/** The packet with another end, or why there is none. */
+/** The packet with another end, or why there is none. @param isLater it is a fragment without the header of layer 4 */
 export function translated(
   packet: Uint8Array,
   ip: Ip,
   { end, address, port }: NewEnd,
+  isLater = false,
 ): Uint8Array | "ttl-expired" | "bad-checksum" {
   const out = packet.slice();
   const { l3, l4, family, protocol } = ip;
@@ -77,12 +78,13 @@ export function translated(
   const words = [portAt, ...Array.from({ length: bytes.length / 2 }, (_, i) => addressAt + 2 * i)];
   const before = words.map((at) => field(packet, at, 2));
   out.set(bytes, addressAt);
-  if (port !== undefined) setField(out, portAt, 2, port);
   header[ttlAt]!--;
   if (family === 4) {
     setField(header, 10, 2, 0);
     setField(header, 10, 2, checksum(header));
   }
+  if (isLater) return out;
+  if (port !== undefined) setField(out, portAt, 2, port);
   const sum = field(packet, sumAt, 2);
   if (protocol === UDP && sum === 0) return out;
   const now = words.reduce((sum, at, i) => updated(sum, before[i]!, field(out, at, 2)), sum);

@@ -70,9 +70,13 @@ const FEW = 6;
 const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
 
-/** Mostly a datagram to the first service, so that its fragments meet. */
-function fragmented(services: Target[]): fc.Arbitrary<Target> {
-  return often(services[0]!, fc.constantFrom(...services)).map((to) => ({ ...to, fragment: true }));
+/** Mostly a datagram to the first service, or the first that is translated, so that its fragments meet. */
+function fragmented(setup: ModelSetup, services: Target[]): fc.Arbitrary<Target> {
+  const translated = setup.vips.filter(({ forward }) => forward === "nat").map(({ address }) => address);
+  const few = [services[0]!, ...services.filter(({ address }) => translated.includes(address)).slice(0, 1)];
+  return fc
+    .oneof({ weight: 9, arbitrary: fc.constantFrom(...few) }, fc.constantFrom(...services))
+    .map((to) => ({ ...to, fragment: true }));
 }
 
 /** Mostly a service of the setup, else another port, protocol or address. */
@@ -98,7 +102,7 @@ function target(setup: ModelSetup): fc.Arbitrary<Target> {
     { weight: 5, arbitrary: fc.constantFrom(...few) },
     { weight: 2, arbitrary: fc.constantFrom(...services) },
     { weight: 1, arbitrary: fc.constantFrom(...few).map((to) => ({ ...to, error: true })) },
-    { weight: 2, arbitrary: fragmented(services) },
+    { weight: 2, arbitrary: fragmented(setup, services) },
     { weight: 3, arbitrary: near },
   );
 }
