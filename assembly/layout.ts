@@ -512,7 +512,10 @@ export const PACKET_FRAME: u32 = 48;
 /** Ports of its flow, raw: source in the low, destination in the high half. */
 export const PACKET_PORTS: u32 = 52;
 
-/** Of a fragment, its datagram: DATAGRAM_TAG. Of one whose wait has ended in vain, the reason that it gets. */
+/**
+ * Of a fragment, its datagram: DATAGRAM_TAG. Of one whose wait has ended in vain, the reason that it gets. Of an ICMP error, where
+ * the ports are that it quotes (assembly/quoted.ts).
+ */
 export const PACKET_TAG: u32 = 56;
 
 export const PACKET_KIND_ORDINARY: u32 = 0;

@@ -57,14 +57,7 @@ function translate6(
   const ip: usize = packet.start + packet.l3;
   const hopLimit = ipv6.hopLimit(ip);
   if (hopLimit <= 1) return REASON_TTL_EXPIRED;
-  const at = ip + field;
-  const difference =
-    change(load<u32>(at), <u32>address0) +
-    change(load<u32>(at, 4), <u32>(address0 >>> 32)) +
-    change(load<u32>(at, 8), <u32>address1) +
-    change(load<u32>(at, 12), <u32>(address1 >>> 32));
-  store<u64>(at, address0);
-  store<u64>(at, address1, 8);
+  const difference = ipv6.replaceAddress(ip + field, address0, address1);
   ipv6.setHopLimit(ip, hopLimit - 1);
   translatePort(packet, portAt, port, difference);
   return REASON_NONE;

@@ -3,7 +3,7 @@
 //   0      1      2          4                8
 //   ├ type ┼ code ┼ checksum ┼ rest of header ┤
 
-import { replaceWord } from "./checksum";
+import { replaceSum, replaceWord } from "./checksum";
 
 const TYPE_CODE: usize = 0;
 const CHECKSUM: usize = 2;
@@ -37,4 +37,9 @@ export function setTypeCode(icmp: usize, value: u32): void {
   const before = typeCode(icmp);
   store<u16>(icmp, <u16>value, TYPE_CODE);
   store<u16>(icmp, <u16>replaceWord(load<u16>(icmp, CHECKSUM), before, value), CHECKSUM);
+}
+
+/** Corrects the checksum for changes of what it covers. @param changes as replaceSum has them */
+export function correct(icmp: usize, changes: u64): void {
+  store<u16>(icmp, <u16>replaceSum(load<u16>(icmp, CHECKSUM), changes), CHECKSUM);
 }

@@ -3,7 +3,7 @@
 //   0   1     2        4     6               8     9       10        12       16            20
 //   ├v/l┼ tos ┼ length ┼ id ─┼ flags offset ─┼ ttl ┼ proto ┼ checksum┼ source ┼ destination ┤
 
-import { checksumOf, replaceSum, replaceWord } from "./checksum";
+import { changeWord, checksumOf, replaceSum, replaceWord } from "./checksum";
 
 const VERSION_LENGTH: usize = 0;
 const TOS: usize = 1;
@@ -129,6 +129,18 @@ export function forwardTtl(ip: usize, changes: u64): void {
   const oneLess: u64 = 0xfffe;
   store<u8>(ip, load<u8>(ip, TTL) - 1, TTL);
   store<u16>(ip, <u16>replaceSum(load<u16>(ip, CHECKSUM), changes + oneLess), CHECKSUM);
+}
+
+/**
+ * Corrects the checksum for changes of the header.
+ * @param changes as replaceSum has them
+ * @returns what the change of the checksum itself adds to a sum, as change() does
+ */
+export function correct(ip: usize, changes: u64): u64 {
+  const before: u32 = load<u16>(ip, CHECKSUM);
+  const after = replaceSum(before, changes);
+  store<u16>(ip, <u16>after, CHECKSUM);
+  return changeWord(before, after);
 }
 
 /** Replaces the TTL and corrects the checksum. */

@@ -3,6 +3,8 @@
 //   0                        4         6      7           8             24               40
 //   ├ version class label ───┼ length ─┼ next ┼ hop limit ┼ source ─────┼ destination ───┤
 
+import { change } from "./checksum";
+
 const VERSION_CLASS: usize = 0;
 const PAYLOAD_LENGTH: usize = 4;
 const NEXT_HEADER: usize = 6;
@@ -96,4 +98,21 @@ export function write(
 /** Replaces the last four bytes of the source address; raw. */
 export function setSourceEnd(ip: usize, end: u32): void {
   store<u32>(ip, end, SOURCE + 12);
+}
+
+/**
+ * Replaces an address.
+ * @param at where it is
+ * @param address0 first half, raw
+ * @returns what it adds to a checksum's sum, as change() does
+ */
+export function replaceAddress(at: usize, address0: u64, address1: u64): u64 {
+  const difference =
+    change(load<u32>(at), <u32>address0) +
+    change(load<u32>(at, 4), <u32>(address0 >>> 32)) +
+    change(load<u32>(at, 8), <u32>address1) +
+    change(load<u32>(at, 12), <u32>(address1 >>> 32));
+  store<u64>(at, address0);
+  store<u64>(at, address1, 8);
+  return difference;
 }

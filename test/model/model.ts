@@ -9,8 +9,8 @@ import { flowKey, slotOf, tableHash } from "./flowkey.ts";
 import { datagramTag, Fragments, type Ports } from "./fragments.ts";
 import { Guard, serverIdOf } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
-import { Origins, translated } from "./nat.ts";
-import { type Parsed, parse } from "./parse.ts";
+import { Origins, translated, translatedError } from "./nat.ts";
+import { type Parsed, parse, type Quoted } from "./parse.ts";
 import { echoReply, withMacs } from "./rewrite.ts";
 import { Services } from "./services.ts";
 import type { BackendSetup, BackendState, ModelSetup } from "./setup.ts";
@@ -45,8 +45,8 @@ type IcmpError = Extract<Parsed, { step: "error" }>;
 interface Part {
   /** A fragment without the header of layer 4. */
   isLater?: boolean;
-  /** Why `nat` does not take it. */
-  byNat?: string;
+  /** What an ICMP error quotes. */
+  quoted?: Quoted;
 }
 
 type Answer = Extract<Parsed, { step: "answer" }>;
@@ -221,14 +221,13 @@ export class Model {
     if (refused) return { verdict: "drop", reason: refused };
     const delivered = (outcome: Partial<Outcome>): Partial<Outcome> =>
       outcome.verdict === "forward" ? { ...outcome, reason: "icmp-error" } : outcome;
-    const byNat = "icmp-unsupported";
     const found = this.#conntrack.look(key);
-    if (found) return delivered(this.#send(packet, { ...error, byNat }, found, {}));
+    if (found) return delivered(this.#send(packet, error, found, {}));
     const table = this.table(error.service.vip.pool);
     if (table.length === 0) return { verdict: "drop", reason: "no-backend" };
     const slot = slotOf(tableHash(this.#setup.seed, error.tuple), table.length);
     const chosen = { backend: table[slot]!, track: TRACK_NONE };
-    return delivered(this.#send(packet, { ...error, byNat }, chosen, { slot }));
+    return delivered(this.#send(packet, error, chosen, { slot }));
   }
 
   /** §10. */
@@ -338,7 +337,6 @@ export class Model {
     const tracked = track.track === TRACK_HIT || track.track === TRACK_HIT_AWAY;
     const known = { ...chosen, backend: backend.name, tracked, track: track.track };
     const { vip } = flow.service;
-    if (vip.forward === "nat" && flow.byNat) return { ...known, verdict: "drop", reason: flow.byNat };
     if (backend.mac === undefined) return { ...known, verdict: "drop", reason: "unresolved" };
     const egress = this.#setup.interfaces[backend.interface ?? 0]!;
     let body = packet;
@@ -346,7 +344,10 @@ export class Model {
       if (flow.ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
       const { address, port } = backend;
       if (familyOf(address) !== flow.ip.family) return { ...known, verdict: "drop", reason: "no-backend" };
-      const translation = translated(packet, flow.ip, { end: "destination", address, port }, flow.isLater);
+      const to = { end: "destination", address, port } as const;
+      const translation = flow.quoted
+        ? translatedError(packet, flow.ip, flow.quoted, to)
+        : translated(packet, flow.ip, to, flow.isLater);
       if (typeof translation === "string") return { ...known, verdict: "drop", reason: translation };
       body = translation;
     } else if (vip.forward !== "l2") {

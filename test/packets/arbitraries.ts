@@ -67,7 +67,7 @@ const mac = fc
 
 /** Services that most packets are for, so that flows come back. */
 const FEW = 6;
-const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
+const often = <T, O = T>(usual: T, other: fc.Arbitrary<O>): fc.Arbitrary<T | O> =>
   fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
 
 /** Mostly a datagram to the first service, or the first that is translated, so that its fragments meet. */
@@ -153,7 +153,7 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
       .map(({ tags, size, dst, src, above, ip }) => {
         const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
         return above(ip(ethernet))
-          .payload(to.fragment ? 0 : size.payload)
+          .payload(to.fragment || to.error ? 0 : size.payload)
           .pad(size.pad);
       }),
   );
@@ -236,7 +236,7 @@ function network(setup: ModelSetup, dst: string, from?: string): fc.Arbitrary<St
     });
 }
 
-/** An ICMP error that quotes a packet of a target's, or something near it. */
+/** An ICMP error that quotes a packet of a target's, or something near it: all of it, or its beginning. */
 function icmpError(from: Target): fc.Arbitrary<Step> {
   const family = familyOf(from.address);
   return fc
@@ -249,19 +249,26 @@ function icmpError(from: Target): fc.Arbitrary<Step> {
       options: often(0, fc.nat(10)),
       fragmentOffset: often(0, fc.nat(0x1fff)),
       chain: often<Extension[]>([], extensions),
+      // RFC 792 asks for 8 bytes behind the header.
+      length: fc.oneof(
+        fc.constant(1000),
+        fc.constantFrom(28, 37, 38, 48, 57, 58),
+        fc.integer({ min: 0, max: 80 }),
+      ),
+      data: fc.nat(60),
+      checksum: often(undefined, fc.constantFrom(0, 0xffff)),
     })
-    .map(({ type, code, src, dst, dport, options, fragmentOffset, chain }) => (builder) => {
-      const ports = { sport: from.port, dport };
-      const quoted =
-        family === 4
-          ? builder
-              .icmp({ type, code, id: 0, seq: 1400 })
-              .ipv4({ src, dst, fragmentOffset, options: new Uint8Array(options * 4).fill(1) })
-          : extended(
-              builder.icmpv6({ type: type === 3 ? 2 : type, code, seq: 1400 }).ipv6({ src, dst }),
-              chain,
-            );
-      return from.protocol === "udp" ? quoted.udp(ports) : quoted.tcp({ ...ports, flags: "A" });
+    .map(({ type, code, src, dst, dport, options, fragmentOffset, chain, length, data, checksum }) => {
+      const ports = { sport: from.port, dport, ...(checksum !== undefined && { checksum }) };
+      const fields = { src, dst, fragmentOffset, options: new Uint8Array(options * 4).fill(1) };
+      const start = family === 4 ? packet().ipv4(fields) : extended(packet().ipv6({ src, dst }), chain);
+      const whole = from.protocol === "udp" ? start.udp(ports) : start.tcp({ ...ports, flags: "A" });
+      const quoted = whole.payload(data).bytes().subarray(0, length);
+      return (builder) =>
+        (family === 4
+          ? builder.icmp({ type, code, id: 0, seq: 1400 })
+          : builder.icmpv6({ type: type === 3 ? 2 : type, code, seq: 1400 })
+        ).payload(quoted);
     });
 }
 
