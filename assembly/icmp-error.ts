@@ -13,89 +13,63 @@
 // put them into the middle of the pipeline.
 
 import { backendOf, isLive, lineOfEntry, matchAway, matchHome } from "./conntrack";
-import { isLaterFragment6, WALK_TRUNCATED, walk } from "./extensions";
 import { flowHash4, flowHash6, flowKey4, flowKey6, foldDestination, lineOf, shardOf } from "./hash";
 import { lineAt } from "./instance";
 import { PACKET_KIND_ICMP_ERROR, TRACK_HIT, TRACK_HIT_AWAY } from "./layout";
 import { belongTo } from "./parse";
+import { findQuoted, quotedIp, quotedLayer4, quotedProtocol } from "./quoted";
 import { REASON_ICMP_ERROR, REASON_ICMP_UNSUPPORTED, REASON_NO_BACKEND, REASON_NONE } from "./reasons";
 import { Packet } from "./records";
 import { findService, isWide, tailOf } from "./services";
 import { refuseSource } from "./sources";
 import { lookUp } from "./tables";
-import { ICMP_BYTES } from "./wire/icmp";
 import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
 import { ports as portsOf } from "./wire/tcp";
-
-/** What is quoted of layer 4 at least: RFC 792. */
-const QUOTED_BYTES: u32 = 8;
-/** Bytes of extension headers that are walked in a quoted packet. */
-const MOST_WALKED: u32 = 255;
 
 /**
  * Parses an ICMP error to a VIP.
  * @param rest bytes of the message, 8 at least
  * @returns REASON_NONE when it quotes a packet of a flow
  */
-export function parseIcmpError(packet: Packet, l4: usize, rest: u32): u32 {
-  const ip: usize = packet.start + packet.l3;
-  const quoted = l4 + ICMP_BYTES;
-  const room = rest - ICMP_BYTES;
-  const isFlow =
-    packet.family == 4 ? parseQuoted4(packet, ip, quoted, room) : parseQuoted6(packet, ip, quoted, room);
+export function parseIcmpError(packet: Packet, rest: u32): u32 {
+  const found = findQuoted(packet, rest);
+  if (found == 0) return REASON_ICMP_UNSUPPORTED;
+  // The client's packets have source and destination the other way round.
+  const ports = rotr(portsOf(quotedLayer4(found)), 16);
+  const protocol = quotedProtocol(found);
+  const isFlow = packet.family == 4 ? findFlow4(packet, ports, protocol) : findFlow6(packet, ports, protocol);
   if (!isFlow) return REASON_ICMP_UNSUPPORTED;
+  packet.ports = ports;
+  packet.tag = found;
   packet.kind = <u8>PACKET_KIND_ICMP_ERROR;
   return REASON_NONE;
 }
 
-function hasPorts(protocol: u32): bool {
-  return protocol == ipv4.PROTOCOL_TCP || protocol == ipv4.PROTOCOL_UDP;
-}
-
-function parseQuoted4(packet: Packet, ip: usize, quoted: usize, room: u32): bool {
-  if (room < ipv4.IPV4_BYTES || ipv4.version(quoted) != 4) return false;
-  const header = ipv4.headerBytes(quoted);
-  if (header < ipv4.IPV4_BYTES || room < header + QUOTED_BYTES) return false;
-  const protocol = ipv4.protocol(quoted);
+function findFlow4(packet: Packet, ports: u32, protocol: u32): bool {
+  const quoted = quotedIp(packet);
   const vip = ipv4.source(quoted);
-  if (!hasPorts(protocol) || ipv4.isLaterFragment(quoted) || vip != ipv4.destination(ip)) return false;
-  const ports = rotr(portsOf(quoted + header), 16);
+  if (vip != ipv4.destination(packet.start + packet.l3)) return false;
   const service = findService(vip, 0, tailOf(ports >>> 16, protocol, 4));
   if (service == 0) return false;
   const client = ipv4.destination(quoted);
   const target = isWide(service) ? foldDestination(vip, 0, ports >>> 16) : 0;
-  packet.ports = ports;
   packet.key = flowKey4(client, ports & 0xffff, belongTo(packet, service), target);
   packet.hash = flowHash4(client, vip, ports, protocol);
   return true;
 }
 
-function parseQuoted6(packet: Packet, ip: usize, quoted: usize, room: u32): bool {
-  if (room < ipv6.IPV6_BYTES || ipv6.version(quoted) != 6) return false;
+function findFlow6(packet: Packet, ports: u32, protocol: u32): bool {
+  const quoted = quotedIp(packet);
+  const ip: usize = packet.start + packet.l3;
   const vip0 = ipv6.source0(quoted);
   const vip1 = ipv6.source1(quoted);
   if (vip0 != ipv6.destination0(ip) || vip1 != ipv6.destination1(ip)) return false;
-  const behind = quoted + ipv6.IPV6_BYTES;
-  const left = room - ipv6.IPV6_BYTES;
-  const walked = walk(behind, ipv6.nextHeader(quoted), left, MOST_WALKED);
-  if (walked >= WALK_TRUNCATED) return false;
-  let bytes = walked & 0xff;
-  let protocol = walked >>> 8;
-  if (protocol == ipv6.NEXT_FRAGMENT) {
-    // The walk has seen that the header is there.
-    if (isLaterFragment6(behind + bytes)) return false;
-    protocol = load<u8>(behind + bytes);
-    bytes += ipv6.EXTENSION_BYTES;
-  }
-  if (!hasPorts(protocol) || left < bytes + QUOTED_BYTES) return false;
-  const ports = rotr(portsOf(behind + bytes), 16);
   const service = findService(vip0, vip1, tailOf(ports >>> 16, protocol, 6));
   if (service == 0) return false;
   const client0 = ipv6.destination0(quoted);
   const client1 = ipv6.destination1(quoted);
   const target = isWide(service) ? foldDestination(vip0, vip1, ports >>> 16) : 0;
-  packet.ports = ports;
   packet.key = flowKey6(client0, client1, ports & 0xffff, belongTo(packet, service), target);
   packet.hash = flowHash6(client0, client1, vip0, vip1, ports, protocol);
   return true;

@@ -512,7 +512,7 @@ export const PACKET_REASON: u32 = 43;
 export const PACKET_TRACK: u32 = 44;
 /** Port by which it came. */
 export const PACKET_PORT: u32 = 45;
-/** PACKET_KIND_*. */
+/** A sum of PACKET_KIND_*. */
 export const PACKET_KIND: u32 = 46;
 /** Set in what steer() returns when the packet has a shard. */
 export const STEERED: u32 = 256;
@@ -538,7 +538,10 @@ export const EXTRA_FRAME: u32 = 8;
 /** Address of the record of the packet that it follows, and whose way it goes. */
 export const EXTRA_PACKET: u32 = 12;
 
-/** Of a fragment, its datagram: DATAGRAM_TAG. Of one whose wait has ended in vain, the reason that it gets. */
+/**
+ * Of a fragment, its datagram: DATAGRAM_TAG. Of one whose wait has ended in vain, the reason that it gets. Of an ICMP error, where
+ * the ports are that it quotes (assembly/quoted.ts).
+ */
 export const PACKET_TAG: u32 = 56;
 
 export const PACKET_KIND_ORDINARY: u32 = 0;
@@ -547,7 +550,7 @@ export const PACKET_KIND_FRAGMENT: u32 = 1;
 /** An ICMP error about a packet of its flow. It has no line until it follows the flow's entry. */
 export const PACKET_KIND_ICMP_ERROR: u32 = 2;
 /** A backend's answer, on its way back to the client (`nat`): its key and ports are those of the client's packets. */
-export const PACKET_KIND_RETURN: u32 = 3;
+export const PACKET_KIND_RETURN: u32 = 4;
 
 // ── Connection table ─────────────────────────────────────────────────────────────────────────────
 //

@@ -216,7 +216,7 @@ function parseIcmp(
   if (answers && typeCode == request) return REASON_ECHO;
   const type = typeCode & 0xff;
   const isError = packet.family == 4 ? icmp.isError4(type) : icmp.isError6(type);
-  return isError ? parseIcmpError(packet, l4, rest) : REASON_ICMP_UNSUPPORTED;
+  return isError ? parseIcmpError(packet, rest) : REASON_ICMP_UNSUPPORTED;
 }
 
 /** What cannot be told by its ports is dropped if it goes to an address of ours, and left alone if not. */

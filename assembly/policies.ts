@@ -24,7 +24,7 @@ export function askVips(first: usize, end: usize): void {
     const isFlow = packet.reason == REASON_NONE;
     if (!isFlow && packet.reason != REASON_ECHO) continue;
     // They come from routers on the way, and from backends.
-    if (packet.kind == PACKET_KIND_ICMP_ERROR || packet.kind == PACKET_KIND_RETURN) continue;
+    if ((packet.kind & (PACKET_KIND_ICMP_ERROR | PACKET_KIND_RETURN)) != 0) continue;
     const vip = changetype<Vip>(packet.vip);
     const flags: u32 = vip.flags;
     if (flags & VIP_FLAG_GUARD && refuse(packet, vip)) continue;

@@ -13,24 +13,16 @@ import {
   INTERFACE_MTU,
   NO_PORT,
   PACKET_BYTES,
-  PACKET_KIND_FRAGMENT,
   PACKET_KIND_ICMP_ERROR,
   PACKET_KIND_RETURN,
 } from "../layout";
-import {
-  REASON_ECHO,
-  REASON_FRAGMENT,
-  REASON_ICMP_UNSUPPORTED,
-  REASON_NO_ROUTE,
-  REASON_NONE,
-  REASON_TOO_BIG,
-  REASON_UNRESOLVED,
-} from "../reasons";
+import { REASON_ECHO, REASON_NO_ROUTE, REASON_NONE, REASON_TOO_BIG, REASON_UNRESOLVED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { NO_ROUTE, nextHopTo } from "../routes";
 import { egress } from "./egress";
 import { forwardL2 } from "./l2";
 import { toBackend, toClient } from "./nat";
+import { errorToBackend } from "./nat-error";
 import { overcome } from "./too-big";
 import { encapsulate } from "./tunnel";
 
@@ -102,9 +94,6 @@ function forwardAllGue(first: usize, end: usize): usize {
 
 /** As forward(), for VIPs that translate addresses, in both directions. */
 function translate(packet: Packet): u32 {
-  // Neither a part of a datagram nor what an error quotes is translated.
-  if (packet.kind == PACKET_KIND_FRAGMENT) return REASON_FRAGMENT;
-  if (packet.kind == PACKET_KIND_ICMP_ERROR) return REASON_ICMP_UNSUPPORTED;
   const isReturn = packet.kind == PACKET_KIND_RETURN;
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
   const nextHop = isReturn ? nextHopTo(packet) : atomic.load<u64>(changetype<usize>(backend));
@@ -115,7 +104,12 @@ function translate(packet: Packet): u32 {
   if (port == NO_PORT) return REASON_UNRESOLVED;
   const egressInterface = interfaces + slot * INTERFACE_BYTES;
   if (packet.ipLength > load<u32>(egressInterface, INTERFACE_MTU)) return REASON_TOO_BIG;
-  const obstacle = isReturn ? toClient(packet) : toBackend(packet, backend);
+  const isError = (packet.kind & PACKET_KIND_ICMP_ERROR) != 0;
+  const obstacle = isError
+    ? errorToBackend(packet, backend)
+    : isReturn
+      ? toClient(packet)
+      : toBackend(packet, backend);
   if (obstacle != REASON_NONE) return obstacle;
   forwardL2(packet.start, nextHop, load<u64>(egressInterface));
   packet.port = <u8>port;

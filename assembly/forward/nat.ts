@@ -1,7 +1,10 @@
 // Network address translation: the VIP's address and port become the backend's on the way there, and the backend's become the
 // VIP's on the way back. Checksums are corrected, not computed anew (RFC 1624), so that what was wrong stays wrong and
-// the receiver sees it. As with every router, the TTL goes down by one (RFC 1812 §5.3.1, RFC 8200 §3).
+// the receiver sees it. As with every router, the TTL goes down by one (RFC 1812 §5.3.1, RFC 8200 §3). Of a datagram's fragments only
+// the first has ports and a checksum.
 
+import { isLaterFragment6 } from "../extensions";
+import { PACKET_KIND_FRAGMENT } from "../layout";
 import { REASON_BAD_CHECKSUM, REASON_NO_BACKEND, REASON_NONE, REASON_TTL_EXPIRED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { change, changeWord, replaceSum } from "../wire/checksum";
@@ -15,7 +18,7 @@ export function toBackend(packet: Packet, backend: Backend): u32 {
   // A flow may have an entry from when its VIP was forwarded in another way.
   if (backend.family != <u32>packet.family) return REASON_NO_BACKEND;
   const at: usize = packet.start + packet.l4 + 2;
-  const port: u32 = backend.port == 0 ? <u32>load<u16>(at) : <u32>backend.port;
+  const port: u32 = backend.port == 0 ? packet.ports >>> 16 : <u32>backend.port;
   return packet.family == 4
     ? translate4(packet, ipv4.DESTINATION, <u32>backend.address0, at, port)
     : translate6(packet, ipv6.DESTINATION, backend.address0, backend.address1, at, port);
@@ -54,21 +57,22 @@ function translate6(
   const ip: usize = packet.start + packet.l3;
   const hopLimit = ipv6.hopLimit(ip);
   if (hopLimit <= 1) return REASON_TTL_EXPIRED;
-  const at = ip + field;
-  const difference =
-    change(load<u32>(at), <u32>address0) +
-    change(load<u32>(at, 4), <u32>(address0 >>> 32)) +
-    change(load<u32>(at, 8), <u32>address1) +
-    change(load<u32>(at, 12), <u32>(address1 >>> 32));
-  store<u64>(at, address0);
-  store<u64>(at, address1, 8);
+  const difference = ipv6.replaceAddress(ip + field, address0, address1);
   ipv6.setHopLimit(ip, hopLimit - 1);
   translatePort(packet, portAt, port, difference);
   return REASON_NONE;
 }
 
+/** Whether a packet has data where others have the header of layer 4: a fragment other than the first. */
+function isHeadless(packet: Packet): bool {
+  if ((packet.kind & PACKET_KIND_FRAGMENT) == 0) return false;
+  if (packet.family == 4) return ipv4.isLaterFragment(packet.start + packet.l3);
+  return isLaterFragment6(packet.start + packet.l4 - ipv6.EXTENSION_BYTES);
+}
+
 /** @param difference what else changed of what the checksum covers: an address of the pseudo header */
 function translatePort(packet: Packet, at: usize, port: u32, difference: u64): void {
+  if (isHeadless(packet)) return;
   const l4: usize = packet.start + packet.l4;
   const all = difference + changeWord(load<u16>(at), port);
   store<u16>(at, <u16>port);

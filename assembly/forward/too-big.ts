@@ -51,7 +51,8 @@ const REPLY_TOS: u32 = 0xc0;
  */
 export function overcome(packet: Packet, obstacle: u32): u32 {
   const isTraffic = portAt(packet.port).kind == PORT_KIND_TRAFFIC;
-  if (obstacle == REASON_TOO_BIG && isTraffic && packet.kind != PACKET_KIND_RETURN) return exceed(packet);
+  if (obstacle == REASON_TOO_BIG && isTraffic && (packet.kind & PACKET_KIND_RETURN) == 0)
+    return exceed(packet);
   return obstructed(packet, obstacle);
 }
 
@@ -94,7 +95,7 @@ function mustBeWhole(packet: Packet): bool {
 /** Whether its sender may be told: RFC 1122 §3.2.2 and RFC 4443 §2.4 (e) say when not. */
 function isAnswerable(packet: Packet): bool {
   const ip: usize = packet.start + packet.l3;
-  if (packet.kind == PACKET_KIND_ICMP_ERROR) return false;
+  if ((packet.kind & PACKET_KIND_ICMP_ERROR) != 0) return false;
   const isFlow = packet.protocol == ipv4.PROTOCOL_TCP || packet.protocol == ipv4.PROTOCOL_UDP;
   if (!isFlow || (packet.family == 4 && ipv4.isLaterFragment(ip))) return false;
   // A packet of a hand-off ring may have no way back.

@@ -3,7 +3,7 @@
 //   0      1      2          4                8
 //   ├ type ┼ code ┼ checksum ┼ rest of header ┤
 
-import { checksumOf, replaceWord, sumOf } from "./checksum";
+import { checksumOf, replaceSum, replaceWord, sumOf } from "./checksum";
 
 const TYPE_CODE: usize = 0;
 const CHECKSUM: usize = 2;
@@ -53,4 +53,9 @@ export function setTypeCode(icmp: usize, value: u32): void {
 export function write(icmp: usize, typeCode: u32, rest: u32, length: u32, pseudo: u64): void {
   store<u64>(icmp, <u64>typeCode | ((<u64>rest) << 32));
   store<u16>(icmp, <u16>checksumOf(pseudo + sumOf(icmp, length)), CHECKSUM);
+}
+
+/** Corrects the checksum for changes of what it covers. @param changes as replaceSum has them */
+export function correct(icmp: usize, changes: u64): void {
+  store<u16>(icmp, <u16>replaceSum(load<u16>(icmp, CHECKSUM), changes), CHECKSUM);
 }

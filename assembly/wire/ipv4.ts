@@ -3,7 +3,7 @@
 //   0   1     2        4     6               8     9       10        12       16            20
 //   ├v/l┼ tos ┼ length ┼ id ─┼ flags offset ─┼ ttl ┼ proto ┼ checksum┼ source ┼ destination ┤
 
-import { checksumOf, replaceSum, replaceWord, sumOf } from "./checksum";
+import { changeWord, checksumOf, replaceSum, replaceWord, sumOf } from "./checksum";
 
 const VERSION_LENGTH: usize = 0;
 const TOS: usize = 1;
@@ -148,6 +148,18 @@ export function setFragment(ip: usize, totalLength: u32, identification: u32, of
 /** Whether the sender wants no router to fragment it. */
 export function isWhole(ip: usize): bool {
   return (load<u16>(ip, FRAGMENT) & DONT_FRAGMENT) != 0;
+}
+
+/**
+ * Corrects the checksum for changes of the header.
+ * @param changes as replaceSum has them
+ * @returns what the change of the checksum itself adds to a sum, as change() does
+ */
+export function correct(ip: usize, changes: u64): u64 {
+  const before: u32 = load<u16>(ip, CHECKSUM);
+  const after = replaceSum(before, changes);
+  store<u16>(ip, <u16>after, CHECKSUM);
+  return changeWord(before, after);
 }
 
 /** Replaces the TTL and corrects the checksum. */

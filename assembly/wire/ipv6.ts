@@ -3,7 +3,7 @@
 //   0                        4         6      7           8             24               40
 //   ├ version class label ───┼ length ─┼ next ┼ hop limit ┼ source ─────┼ destination ───┤
 
-import { sumOf } from "./checksum";
+import { change, sumOf } from "./checksum";
 
 const VERSION_CLASS: usize = 0;
 const PAYLOAD_LENGTH: usize = 4;
@@ -133,4 +133,21 @@ export function sumOfAddresses(ip: usize): u64 {
 /** Where its addresses are, source first, 16 bytes each. */
 export function addressesAt(ip: usize): usize {
   return ip + SOURCE;
+}
+
+/**
+ * Replaces an address.
+ * @param at where it is
+ * @param address0 first half, raw
+ * @returns what it adds to a checksum's sum, as change() does
+ */
+export function replaceAddress(at: usize, address0: u64, address1: u64): u64 {
+  const difference =
+    change(load<u32>(at), <u32>address0) +
+    change(load<u32>(at, 4), <u32>(address0 >>> 32)) +
+    change(load<u32>(at, 8), <u32>address1) +
+    change(load<u32>(at, 12), <u32>(address1 >>> 32));
+  store<u64>(at, address0);
+  store<u64>(at, address1, 8);
+  return difference;
 }

@@ -9,6 +9,8 @@ const FLAGS: usize = 13;
 const CHECKSUM: usize = 16;
 
 export const TCP_BYTES: u32 = 20;
+/** Up to the end of the checksum. */
+export const CHECKED_BYTES: u32 = 18;
 export const FIN: u32 = 1;
 export const SYN: u32 = 2;
 export const RST: u32 = 4;

@@ -113,7 +113,8 @@ suite("publication", () => {
         const from = since.get(frame)!;
         // A flow that came before is a hit, if the table has it still; then nothing was read.
         if (reason === "hit") continue;
-        assert.equal(reason, "new");
+        // Whether there is room to send it is another matter.
+        assert.match(reason, /^(new|tx-full)$/);
         const age = (backend - 1 - (from % BACKENDS) + BACKENDS) % BACKENDS;
         assert.ok(
           backend >= 1 && age <= publisher.generation - from,

@@ -9,8 +9,8 @@ import { flowKey, slotOf, tableHash } from "./flowkey.ts";
 import { datagramTag, Fragments, type Ports } from "./fragments.ts";
 import { Guard } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
-import { Origins, translated } from "./nat.ts";
-import { type Parsed, parse } from "./parse.ts";
+import { Origins, translated, translatedError } from "./nat.ts";
+import { type Parsed, parse, type Quoted } from "./parse.ts";
 import { namedBackend } from "./quic.ts";
 import { echoReply, withMacs } from "./rewrite.ts";
 import { Services, TCP, UDP } from "./services.ts";
@@ -48,9 +48,11 @@ type IcmpError = Extract<Parsed, { step: "error" }>;
 
 type Keyed = Pick<Flow, "ip" | "service" | "tuple">;
 
-interface Refusal {
-  /** Why `nat` does not take it. */
-  byNat?: string;
+interface Part {
+  /** A fragment without the header of layer 4. */
+  isLater?: boolean;
+  /** What an ICMP error quotes. */
+  quoted?: Quoted;
 }
 
 type Answer = Extract<Parsed, { step: "answer" }>;
@@ -227,14 +229,13 @@ export class Model {
     if (refused) return { verdict: "drop", reason: refused };
     const delivered = (outcome: Partial<Outcome>): Partial<Outcome> =>
       outcome.verdict === "forward" ? { ...outcome, reason: "icmp-error" } : outcome;
-    const byNat = "icmp-unsupported";
     const found = this.#conntrack.look(key);
-    if (found) return delivered(this.#send(packet, { ...error, byNat }, found, {}));
+    if (found) return delivered(this.#send(packet, error, found, {}));
     const table = this.table(error.service.vip.pool);
     if (table.length === 0) return { verdict: "drop", reason: "no-backend" };
     const slot = slotOf(tableHash(this.#setup.seed, error.tuple), table.length);
     const chosen = { backend: table[slot]!, track: TRACK_NONE };
-    return delivered(this.#send(packet, { ...error, byNat }, chosen, { slot }));
+    return delivered(this.#send(packet, error, chosen, { slot }));
   }
 
   /** §10. */
@@ -263,16 +264,17 @@ export class Model {
   }
 
   /** A fragment whose ports are known is like any packet of its flow. */
-  #follow(packet: Uint8Array, { ip, tuple, tcpFlags }: Fragment, ports: Ports): Partial<Outcome> {
+  #follow(packet: Uint8Array, fragment: Fragment, ports: Ports): Partial<Outcome> {
+    const { ip, tuple, tcpFlags, isFirst } = fragment;
     const service = this.#services.find(ip.destination, ip.protocol, field(ports.destinationPort, 0, 2));
     if (!service) return { verdict: "drop", reason: "fragment" };
-    const flow: Flow & Refusal = {
+    const flow: Flow & Part = {
       step: "flow",
       ip,
       service,
       tuple: { ...tuple, ...ports },
       tcpFlags,
-      byNat: "fragment",
+      isLater: !isFirst,
     };
     const key = flowKey(this.#setup.secret, flow.tuple, service.number, service.wide);
     const known = { service: service.number, vip: service.vip.name, key };
@@ -290,7 +292,7 @@ export class Model {
     return this.#send(packet, flow, { backend: named, track: TRACK_NONE }, {}, "server-id");
   }
 
-  #forward(packet: Uint8Array, flow: Flow & Refusal, key: bigint): Partial<Outcome> {
+  #forward(packet: Uint8Array, flow: Flow & Part, key: bigint): Partial<Outcome> {
     const found = this.#conntrack.hit(key, flow.tcpFlags);
     if (found) return this.#send(packet, flow, found, {});
     const refused = this.#sources.refusal(flow.ip.source, flow.ip.destination);
@@ -322,7 +324,7 @@ export class Model {
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
   #send(
     packet: Uint8Array,
-    flow: Keyed & Refusal,
+    flow: Keyed & Part,
     track: Track,
     chosen: { slot?: number },
     reason = "new",
@@ -331,7 +333,6 @@ export class Model {
     const tracked = track.track === TRACK_HIT || track.track === TRACK_HIT_AWAY;
     const known = { ...chosen, backend: backend.name, tracked, track: track.track };
     const { vip } = flow.service;
-    if (vip.forward === "nat" && flow.byNat) return { ...known, verdict: "drop", reason: flow.byNat };
     if (backend.mac === undefined) return { ...known, verdict: "drop", reason: "unresolved" };
     const egress = this.#setup.interfaces[backend.interface ?? 0]!;
     if (vip.forward === "nat") {
@@ -341,16 +342,18 @@ export class Model {
       }
       const { address, port } = backend;
       if (familyOf(address) !== flow.ip.family) return { ...known, verdict: "drop", reason: "no-backend" };
-      const translation = translated(packet, flow.ip, { end: "destination", address, port });
+      const to = { end: "destination", address, port } as const;
+      const translation = flow.quoted
+        ? translatedError(packet, flow.ip, flow.quoted, to)
+        : translated(packet, flow.ip, to, flow.isLater);
       if (typeof translation === "string") return { ...known, verdict: "drop", reason: translation };
       const out = withMacs(translation, backend.mac, egress.mac);
       return { ...known, verdict: "forward", reason: tracked ? "hit" : reason, out };
     }
     const { mac } = backend;
-    const outer =
-      vip.forward === "l2"
-        ? undefined
-        : tunnelled(packet, flow, this.#keyOf(flow), backend.address, this.#setup.machine);
+    const key = this.#keyOf(flow);
+    const { machine } = this.#setup;
+    const outer = vip.forward === "l2" ? undefined : tunnelled(packet, flow, key, backend.address, machine);
     const leave = (outer?: Uint8Array) =>
       withMacs(outer ? framed(packet, flow.ip, outer) : packet, mac, egress.mac);
     const forwarded = { ...known, verdict: "forward", reason: tracked ? "hit" : reason } as const;
@@ -360,13 +363,8 @@ export class Model {
     const added = (outer?.length ?? flow.ip.length) - flow.ip.length;
     const reply = this.#tooBigReply(packet, flow, egress.mtu - added, outer !== undefined && vip.fragment);
     if (reply) return { ...known, ...reply };
-    const pieces =
-      outer &&
-      fragments(
-        outer,
-        egress.mtu,
-        this.#identifications.next(this.#keyOf(flow), outer[0]! >> 4 === 4 ? 16 : 32),
-      );
+    const identify = (bits: 16 | 32) => this.#identifications.next(key, bits);
+    const pieces = outer && fragments(outer, egress.mtu, identify(outer[0]! >> 4 === 4 ? 16 : 32));
     if (!pieces) return { ...known, verdict: "drop", reason: "too-big" };
     const [out, ...rest] = pieces.map(leave);
     return { ...forwarded, out: out!, fragments: rest };

@@ -2,7 +2,7 @@
 
 import { addressBytes, field, setField, toHex } from "./bytes.ts";
 import { checksum, updated } from "./checksum.ts";
-import type { Ip } from "./parse.ts";
+import type { Ip, Quoted } from "./parse.ts";
 import { eachPort, type Service, TCP, UDP } from "./services.ts";
 import type { BackendSetup, PoolSetup, VipSetup } from "./setup.ts";
 
@@ -56,36 +56,98 @@ export interface NewEnd {
   port: number | undefined;
 }
 
-/** The packet with another end, or why there is none. */
-export function translated(
+/** Why a packet is not translated. */
+type Obstacle = "ttl-expired" | "bad-checksum";
+
+/** A packet that is being changed, word by word. */
+class Change {
+  readonly before: Uint8Array;
+  readonly out: Uint8Array;
+
+  constructor(packet: Uint8Array) {
+    this.before = packet;
+    this.out = packet.slice();
+  }
+
+  /** Puts an address into an IP header. @returns where its words are */
+  address(l3: number, { end, address }: NewEnd): number[] {
+    const bytes = addressBytes(address);
+    const at = l3 + (bytes.length === 4 ? 12 : 8) + (end === "source" ? 0 : bytes.length);
+    this.out.set(bytes, at);
+    return Array.from({ length: bytes.length / 2 }, (_, i) => at + 2 * i);
+  }
+
+  /** Puts a port into a header of TCP or UDP. @returns where it is */
+  port(l4: number, { end, port }: NewEnd): number {
+    const at = l4 + (end === "source" ? 0 : 2);
+    if (port !== undefined) setField(this.out, at, 2, port);
+    return at;
+  }
+
+  /** Corrects the checksum at `sumAt` for the words that it covers, one by one. @returns where it is */
+  correct(sumAt: number, words: number[], zero = 0): number {
+    const sum = words.reduce(
+      (sum, at) => updated(sum, field(this.before, at, 2), field(this.out, at, 2)),
+      field(this.before, sumAt, 2),
+    );
+    setField(this.out, sumAt, 2, sum || zero);
+    return sumAt;
+  }
+
+  /** The same for a checksum of TCP or UDP. @returns where it is, if it is there */
+  correctLayer4(l4: number, protocol: number, words: number[]): number[] {
+    const at = l4 + (protocol === TCP ? 16 : 6);
+    if (protocol === UDP && field(this.before, at, 2) === 0) return [];
+    return [this.correct(at, words, protocol === UDP ? 0xffff : 0)];
+  }
+
+  /** What a router does with the IP header, which has got a new address. */
+  forward({ l3, l4, family }: Ip): Obstacle | undefined {
+    const header = this.out.subarray(l3, l4);
+    const ttlAt = family === 4 ? 8 : 7;
+    if (header[ttlAt]! <= 1) return "ttl-expired";
+    if (family === 4 && checksum(this.before.subarray(l3, l4)) !== 0) return "bad-checksum";
+    header[ttlAt]!--;
+    if (family === 4) {
+      setField(header, 10, 2, 0);
+      setField(header, 10, 2, checksum(header));
+    }
+    return undefined;
+  }
+}
+
+/** The packet with another end, or why there is none. @param isLater it is a fragment without the header of layer 4 */
+export function translated(packet: Uint8Array, ip: Ip, to: NewEnd, isLater = false): Uint8Array | Obstacle {
+  const change = new Change(packet);
+  const words = change.address(ip.l3, to);
+  const obstacle = change.forward(ip);
+  if (obstacle) return obstacle;
+  if (isLater) return change.out;
+  words.push(change.port(ip.l4, to));
+  change.correctLayer4(ip.l4, ip.protocol, words);
+  return change.out;
+}
+
+/** An ICMP error with one end of it changed, and in the packet that it quotes the other. */
+export function translatedError(
   packet: Uint8Array,
   ip: Ip,
-  { end, address, port }: NewEnd,
-): Uint8Array | "ttl-expired" | "bad-checksum" {
-  const out = packet.slice();
-  const { l3, l4, family, protocol } = ip;
-  const header = out.subarray(l3, l4);
-  const ttlAt = family === 4 ? 8 : 7;
-  if (header[ttlAt]! <= 1) return "ttl-expired";
-  if (family === 4 && checksum(header) !== 0) return "bad-checksum";
-
-  const bytes = addressBytes(address);
-  const addressAt = l3 + (family === 4 ? 12 : 8) + (end === "source" ? 0 : bytes.length);
-  const portAt = l4 + (end === "source" ? 0 : 2);
-  const sumAt = l4 + (protocol === TCP ? 16 : 6);
-  // The words that the checksum of layer 4 covers and that change.
-  const words = [portAt, ...Array.from({ length: bytes.length / 2 }, (_, i) => addressAt + 2 * i)];
-  const before = words.map((at) => field(packet, at, 2));
-  out.set(bytes, addressAt);
-  if (port !== undefined) setField(out, portAt, 2, port);
-  header[ttlAt]!--;
-  if (family === 4) {
-    setField(header, 10, 2, 0);
-    setField(header, 10, 2, checksum(header));
-  }
-  const sum = field(packet, sumAt, 2);
-  if (protocol === UDP && sum === 0) return out;
-  const now = words.reduce((sum, at, i) => updated(sum, before[i]!, field(out, at, 2)), sum);
-  setField(out, sumAt, 2, protocol === UDP && now === 0 ? 0xffff : now);
-  return out;
+  quoted: Quoted,
+  to: NewEnd,
+): Uint8Array | Obstacle {
+  const change = new Change(packet);
+  const outer = change.address(ip.l3, to);
+  const obstacle = change.forward(ip);
+  if (obstacle) return obstacle;
+  const inner: NewEnd = { ...to, end: to.end === "source" ? "destination" : "source" };
+  const address = change.address(quoted.l3, inner);
+  // RFC 792 covers the message, RFC 4443 §2.3 the addresses in front of it, too.
+  const covered = ip.family === 4 ? [...address] : [...outer, ...address];
+  if (ip.family === 4) covered.push(change.correct(quoted.l3 + 10, address));
+  const port = change.port(quoted.l4, inner);
+  covered.push(port);
+  const isThere = quoted.protocol === UDP || quoted.l4 + 18 <= ip.l4 + ip.l4Length;
+  if (isThere) covered.push(...change.correctLayer4(quoted.l4, quoted.protocol, [...address, port]));
+  change.correct(ip.l4 + 2, covered);
+  return change.out;
 }

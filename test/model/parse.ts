@@ -33,7 +33,7 @@ export type Parsed =
       isFirst: boolean;
       tcpFlags: number | undefined;
     }
-  | { step: "error"; ip: Ip; service: Service; tuple: Tuple }
+  | { step: "error"; ip: Ip; service: Service; tuple: Tuple; quoted: Quoted }
   | { step: "answer"; ip: Ip; origin: Origin; service: Service; tuple: Tuple; tcpFlags: number | undefined }
   | { step: "flow"; ip: Ip; service: Service; tuple: Tuple; tcpFlags: number | undefined };
 
@@ -264,32 +264,35 @@ function parseIcmp(packet: Uint8Array, ip: Ip, services: Services): Parsed {
   const isRequest = packet[ip.l4] === (ip.family === 4 ? 8 : 128) && packet[ip.l4 + 1] === 0;
   if (isRequest && service.vip.echo) return { step: "echo", ip, service, tuple };
   const quoted = quotedFlow(packet, ip);
-  const flow = quoted && services.find(ip.destination, quoted.protocol, field(quoted.destinationPort, 0, 2));
+  const flow =
+    quoted && services.find(ip.destination, quoted.protocol, field(quoted.tuple.destinationPort, 0, 2));
   if (!quoted || !flow) return refuse("icmp-unsupported");
-  return { step: "error", ip, service: flow, tuple: quoted };
+  return { step: "error", ip, service: flow, tuple: quoted.tuple, quoted };
 }
 
 /** Types of messages that quote a packet: RFC 792, RFC 4443 §3. */
 const ERRORS = { 4: [3, 11, 12], 6: [1, 2, 3, 4] };
 
 /** The flow that an ICMP error is about: of the client's packets, so the other way round than the packet that it quotes. */
-function quotedFlow(packet: Uint8Array, message: Ip): Tuple | undefined {
+function quotedFlow(packet: Uint8Array, message: Ip): (Quoted & { tuple: Tuple }) | undefined {
   if (!ERRORS[message.family].includes(packet[message.l4]!)) return undefined;
   const at = message.l4 + 8;
   const end = message.l4 + message.l4Length;
   const quoted = message.family === 4 ? quotedIpv4(packet, at, end) : quotedIpv6(packet, at, end);
   if (!quoted || ![TCP, UDP].includes(quoted.protocol) || end - quoted.l4 < 8) return undefined;
   if (Buffer.compare(quoted.source, message.destination) !== 0) return undefined;
-  return {
+  const tuple: Tuple = {
     source: quoted.destination,
     destination: quoted.source,
     sourcePort: packet.slice(quoted.l4 + 2, quoted.l4 + 4),
     destinationPort: packet.slice(quoted.l4, quoted.l4 + 2),
     protocol: quoted.protocol,
   };
+  return { ...quoted, tuple };
 }
 
-type Quoted = Pick<Ip, "protocol" | "source" | "destination" | "l4">;
+/** A packet that an ICMP error quotes. */
+export type Quoted = Pick<Ip, "protocol" | "source" | "destination" | "l3" | "l4">;
 
 function quotedIpv4(packet: Uint8Array, at: number, end: number): Quoted | undefined {
   if (end - at < 20) return undefined;
@@ -300,6 +303,7 @@ function quotedIpv4(packet: Uint8Array, at: number, end: number): Quoted | undef
     protocol: packet[at + 9]!,
     source: packet.slice(at + 12, at + 16),
     destination: packet.slice(at + 16, at + 20),
+    l3: at,
     l4: at + headerLength,
   };
 }
@@ -315,7 +319,8 @@ function quotedIpv6(packet: Uint8Array, at: number, end: number): Quoted | undef
     return undefined;
   }
   const source = packet.slice(at + 8, at + 24);
-  return { protocol: next.protocol, source, destination: packet.slice(at + 24, at + 40), l4: next.l4 };
+  const destination = packet.slice(at + 24, at + 40);
+  return { protocol: next.protocol, source, destination, l3: at, l4: next.l4 };
 }
 
 /** Address rule: dropped for the reason given when the destination is a VIP's, else passed. */

@@ -65,12 +65,18 @@ const mac = fc
   .uint8Array({ minLength: 6, maxLength: 6 })
   .map((bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":"));
 
-const often = <T>(usual: T, other: fc.Arbitrary<T>) =>
+/** Services that most packets are for, so that flows come back. */
+const FEW = 6;
+const often = <T, O = T>(usual: T, other: fc.Arbitrary<O>): fc.Arbitrary<T | O> =>
   fc.oneof({ weight: 9, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
 
-/** Mostly a datagram to the first service, so that its fragments meet. */
-function fragmented(services: Target[]): fc.Arbitrary<Target> {
-  return often(services[0]!, fc.constantFrom(...services)).map((to) => ({ ...to, fragment: true }));
+/** Mostly a datagram to the first service, or the first that is translated, so that its fragments meet. */
+function fragmented(setup: ModelSetup, services: Target[]): fc.Arbitrary<Target> {
+  const translated = setup.vips.filter(({ forward }) => forward === "nat").map(({ address }) => address);
+  const few = [services[0]!, ...services.filter(({ address }) => translated.includes(address)).slice(0, 1)];
+  return fc
+    .oneof({ weight: 9, arbitrary: fc.constantFrom(...few) }, fc.constantFrom(...services))
+    .map((to) => ({ ...to, fragment: true }));
 }
 
 /** Mostly a service of the setup, else another port, protocol or address. */
@@ -91,23 +97,15 @@ function target(setup: ModelSetup): fc.Arbitrary<Target> {
     ),
   });
   if (services.length === 0) return near;
-  // One destination of each, so that flows come back.
-  const usual = setup.vips.flatMap(({ address, protocols, ports }) =>
-    protocols.flatMap((protocol) =>
-      ports.map(
-        (port): Target => ({
-          address: addressesOf(address)[0]!,
-          protocol,
-          port: portsOf(port)[0]!,
-        }),
-      ),
-    ),
+  const byServerId = setup.vips.filter((vip) => vip.byServerId).map(({ address }) => address);
+  const few = services.filter(
+    ({ address }, i) => i % Math.ceil(services.length / FEW) === 0 || byServerId.includes(address),
   );
   return fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom(...usual) },
-    { weight: 1, arbitrary: fc.constantFrom(...services) },
-    { weight: 1, arbitrary: fc.constantFrom(...usual).map((to) => ({ ...to, error: true })) },
-    { weight: 2, arbitrary: fragmented(usual) },
+    { weight: 5, arbitrary: fc.constantFrom(...few) },
+    { weight: 2, arbitrary: fc.constantFrom(...services) },
+    { weight: 1, arbitrary: fc.constantFrom(...few).map((to) => ({ ...to, error: true })) },
+    { weight: 2, arbitrary: fragmented(setup, services) },
     { weight: 3, arbitrary: near },
   );
 }
@@ -158,7 +156,7 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
       .map(({ tags, size, dst, src, above, ip }) => {
         const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
         return above(ip(ethernet))
-          .payload(to.fragment ? 0 : size.payload)
+          .payload(to.fragment || to.error ? 0 : size.payload)
           .pad(size.pad);
       }),
   );
@@ -241,7 +239,7 @@ function network(setup: ModelSetup, dst: string, from?: string): fc.Arbitrary<St
     });
 }
 
-/** An ICMP error that quotes a packet of a target's, or something near it. */
+/** An ICMP error that quotes a packet of a target's, or something near it: all of it, or its beginning. */
 function icmpError(from: Target): fc.Arbitrary<Step> {
   const family = familyOf(from.address);
   return fc
@@ -254,19 +252,26 @@ function icmpError(from: Target): fc.Arbitrary<Step> {
       options: often(0, fc.nat(10)),
       fragmentOffset: often(0, fc.nat(0x1fff)),
       chain: often<Extension[]>([], extensions),
+      // RFC 792 asks for 8 bytes behind the header.
+      length: fc.oneof(
+        fc.constant(1000),
+        fc.constantFrom(28, 37, 38, 48, 57, 58),
+        fc.integer({ min: 0, max: 80 }),
+      ),
+      data: fc.nat(60),
+      checksum: often(undefined, fc.constantFrom(0, 0xffff)),
     })
-    .map(({ type, code, src, dst, dport, options, fragmentOffset, chain }) => (builder) => {
-      const ports = { sport: from.port, dport };
-      const quoted =
-        family === 4
-          ? builder
-              .icmp({ type, code, id: 0, seq: 1400 })
-              .ipv4({ src, dst, fragmentOffset, options: new Uint8Array(options * 4).fill(1) })
-          : extended(
-              builder.icmpv6({ type: type === 3 ? 2 : type, code, seq: 1400 }).ipv6({ src, dst }),
-              chain,
-            );
-      return from.protocol === "udp" ? quoted.udp(ports) : quoted.tcp({ ...ports, flags: "A" });
+    .map(({ type, code, src, dst, dport, options, fragmentOffset, chain, length, data, checksum }) => {
+      const ports = { sport: from.port, dport, ...(checksum !== undefined && { checksum }) };
+      const fields = { src, dst, fragmentOffset, options: new Uint8Array(options * 4).fill(1) };
+      const start = family === 4 ? packet().ipv4(fields) : extended(packet().ipv6({ src, dst }), chain);
+      const whole = from.protocol === "udp" ? start.udp(ports) : start.tcp({ ...ports, flags: "A" });
+      const quoted = whole.payload(data).bytes().subarray(0, length);
+      return (builder) =>
+        (family === 4
+          ? builder.icmp({ type, code, id: 0, seq: 1400 })
+          : builder.icmpv6({ type: type === 3 ? 2 : type, code, seq: 1400 })
+        ).payload(quoted);
     });
 }
 
