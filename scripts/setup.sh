@@ -116,6 +116,8 @@ missing_packages() {
   has openssl || echo openssl
   has sysctl || echo procps
   has unshare || echo util-linux
+  # Only tests in the lab need it, as root. Debian starts it only where it is told to.
+  [ "$(id -u)" != 0 ] || has iperf3 || echo iperf3
   missing_daemons
 }
 

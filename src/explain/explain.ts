@@ -9,6 +9,7 @@ import { backendNames } from "../dataplane/names.ts";
 import { OFFLINE_ROUTER_MAC, OfflineEngine, type OfflineResult, offlineMac } from "../io/offline.ts";
 import { macText } from "../mac.ts";
 import { type Change, findChanges, type Wrapping } from "./changes.ts";
+import { type Fragment, fragmentOf, type Quote, quoteOf } from "./flow-hints.ts";
 import { explainGuard, type GuardExplanation } from "./guard.ts";
 import { decodeHeaders, type Header } from "./headers.ts";
 import { MEANINGS } from "./meanings.ts";
@@ -31,6 +32,9 @@ export interface Explanation {
   /** Whether it is a backend's answer, on its way back: service, flow and connection are those of the client's packets. */
   answer: boolean;
   service: { number: number; protocol: string; port: Ports } | null;
+  /** The packet that an ICMP error quotes: the other direction of the flow whose backend gets the error. */
+  quote: Quote | null;
+  fragment: Fragment | null;
   /** The flow's key and its place in the connection table (docs/datapath.md §2); numbers of 64 bits in hexadecimal. */
   flow: {
     key: string;
@@ -103,6 +107,8 @@ function describe(
     service: service
       ? { number: service.number, protocol: protocolName(service.protocol), port: service.port }
       : null,
+    quote: quoteOf(before.headers),
+    fragment: fragmentOf(before.headers),
     flow: isFlow ? place(result.key, arena.plan.shardLines) : null,
     guard: vip && source !== undefined && !result.answer ? explainGuard(vip, source) : null,
     connection:
@@ -161,7 +167,7 @@ function wrappingOf(
   const isIp = ({ name }: Header) => name === "IPv4" || name === "IPv6";
   const inner = behind.slice(1).find(isIp) ?? behind.find(({ name }) => name === "cut off");
   if (verdict === "forward") return inner && { at: l3, bytes: inner.offset - l3 };
-  const quoted = behind.find(({ name }) => name === "payload");
+  const quoted = behind.find(({ name }) => name.startsWith("quoted "));
   return reason === "too-big-replied" && quoted ? { at: l3, bytes: quoted.offset - l3 } : undefined;
 }
 

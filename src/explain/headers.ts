@@ -1,8 +1,26 @@
 // Headers of a packet, field by field, to be shown. It reads as far as it can and never fails: what a packet is worth
 // is the engine's to say.
 
-import ipaddr from "ipaddr.js";
-import { macText } from "../mac.ts";
+import {
+  ETHERNET,
+  EXTENSION,
+  EXTENSIONS,
+  FRAGMENT,
+  FRAGMENT_HEADER,
+  GRE,
+  hex,
+  ICMP,
+  ICMPV6,
+  type IcmpKind,
+  IPV4,
+  IPV6,
+  type Layout,
+  named,
+  number,
+  TCP,
+  UDP,
+  VLAN,
+} from "./layouts.ts";
 
 /** A field of a header. */
 export interface Field {
@@ -22,155 +40,6 @@ export interface Header {
   fields: Field[];
 }
 
-type Show = (bytes: Uint8Array) => string;
-/** Name, bytes, and how the value is shown. Fields follow each other. */
-type Layout = readonly (readonly [name: string, bytes: number, show: Show])[];
-
-const number: Show = (bytes) => String(bytes.reduce((value, byte) => value * 256 + byte, 0));
-const hex: Show = (bytes) => `0x${Buffer.from(bytes).toString("hex")}`;
-const address: Show = (bytes) => ipaddr.fromByteArray([...bytes]).toString();
-
-/** A name for a number that has one. */
-const named =
-  (show: Show, names: Readonly<Record<string, string>>): Show =>
-  (bytes) => {
-    const text = show(bytes);
-    return names[text] === undefined ? text : `${text} (${names[text]})`;
-  };
-
-/** The bits of a byte by letter or word, lowest first. */
-const bits =
-  (names: readonly string[]): Show =>
-  (bytes) =>
-    names.filter((_, bit) => (bytes[0]! >> bit) & 1).join(" ") || "none";
-
-const ETHER_TYPES = {
-  "0x0800": "IPv4",
-  "0x0806": "ARP",
-  "0x8100": "VLAN tag",
-  "0x86dd": "IPv6",
-  "0x88a8": "VLAN tag",
-};
-const FRAGMENT_HEADER = 44;
-/** IPv6 extension headers that begin alike (RFC 6564). */
-const EXTENSIONS: Readonly<Record<number, string>> = {
-  0: "hop-by-hop options",
-  43: "routing",
-  60: "destination options",
-  135: "mobility",
-  139: "host identity",
-  140: "shim6",
-};
-const PROTOCOLS: Readonly<Record<number, string>> = {
-  1: "ICMP",
-  4: "IPv4",
-  6: "TCP",
-  17: "UDP",
-  41: "IPv6",
-  [FRAGMENT_HEADER]: "fragment",
-  47: "GRE",
-  50: "ESP",
-  51: "authentication",
-  58: "ICMPv6",
-  59: "nothing follows",
-};
-const etherType = named(hex, ETHER_TYPES);
-const protocol = named(number, PROTOCOLS);
-const nextHeader = named(number, { ...PROTOCOLS, ...EXTENSIONS });
-
-const ETHERNET: Layout = [
-  ["destination", 6, macText],
-  ["source", 6, macText],
-  ["type", 2, etherType],
-];
-const VLAN: Layout = [
-  ["tag", 2, ([a, b]) => `VLAN ${((a! & 15) << 8) | b!}, priority ${a! >> 5}`],
-  ["type", 2, etherType],
-];
-const trafficClass = (byte: number) => `DSCP ${byte >> 2}, ECN ${byte & 3}`;
-const IPV4: Layout = [
-  ["version and length", 1, ([byte]) => `version ${byte! >> 4}, header of ${(byte! & 15) * 4} bytes`],
-  ["service", 1, ([byte]) => trafficClass(byte!)],
-  ["total length", 2, number],
-  ["identification", 2, number],
-  [
-    "fragment",
-    2,
-    ([a, b]) => {
-      const flags = ["", "don't fragment", "more fragments"].filter(
-        (_, bit) => bit > 0 && a! & (0x80 >> bit),
-      );
-      return [...flags, `offset ${(((a! & 31) << 8) | b!) * 8}`].join(", ");
-    },
-  ],
-  ["TTL", 1, number],
-  ["protocol", 1, protocol],
-  ["checksum", 2, hex],
-  ["source", 4, address],
-  ["destination", 4, address],
-];
-const IPV6: Layout = [
-  [
-    "version, class and label",
-    4,
-    (bytes) => {
-      const word = Buffer.from(bytes).readUInt32BE();
-      return `version ${word >>> 28}, ${trafficClass((word >>> 20) & 255)}, label 0x${(word & 0xfffff).toString(16)}`;
-    },
-  ],
-  ["payload length", 2, number],
-  ["next header", 1, nextHeader],
-  ["hop limit", 1, number],
-  ["source", 16, address],
-  ["destination", 16, address],
-];
-const EXTENSION: Layout = [
-  ["next header", 1, nextHeader],
-  ["length", 1, ([units]) => `${8 + units! * 8} bytes`],
-];
-const FRAGMENT: Layout = [
-  ["next header", 1, nextHeader],
-  ["reserved", 1, number],
-  ["fragment", 2, ([a, b]) => `offset ${(a! << 8) | (b! & 0xf8)}${b! & 1 ? ", more fragments" : ""}`],
-  ["identification", 4, hex],
-];
-const TCP: Layout = [
-  ["source port", 2, number],
-  ["destination port", 2, number],
-  ["sequence", 4, number],
-  ["acknowledgement", 4, number],
-  ["data offset", 1, ([byte]) => `header of ${(byte! >> 4) * 4} bytes`],
-  ["flags", 1, bits(["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"])],
-  ["window", 2, number],
-  ["checksum", 2, hex],
-  ["urgent", 2, number],
-];
-const UDP: Layout = [
-  ["source port", 2, number],
-  ["destination port", 2, number],
-  ["length", 2, number],
-  ["checksum", 2, hex],
-];
-const ICMP_TYPES = { 0: "echo reply", 3: "unreachable", 8: "echo request", 11: "time exceeded" };
-const ICMPV6_TYPES = {
-  1: "unreachable",
-  2: "packet too big",
-  3: "time exceeded",
-  128: "echo request",
-  129: "echo reply",
-};
-const icmp = (types: Readonly<Record<string, string>>): Layout => [
-  ["type", 1, named(number, types)],
-  ["code", 1, number],
-  ["checksum", 2, hex],
-  ["identifier", 2, number],
-  ["sequence", 2, number],
-];
-const GRE: Layout = [
-  ["flags and version", 2, hex],
-  ["protocol", 2, etherType],
-];
-
 /** A packet on the way through decodeHeaders(). */
 class Decoder {
   readonly headers: Header[] = [];
@@ -178,6 +47,8 @@ class Decoder {
   /** UDP port behind which an IP packet follows. */
   readonly guePort: number | undefined;
   at = 0;
+  /** In front of the names of headers: where they are. */
+  #inside = "";
   /** Where the innermost IP packet ends by its own header, at most the packet's end. */
   end: number;
 
@@ -187,27 +58,42 @@ class Decoder {
     this.end = packet.length;
   }
 
-  /** Appends a header, if the packet holds it. */
+  /** Appends a header, if the packet holds it; of a quoted one all fields that are there. */
   take(name: string, layout: Layout): boolean {
     const size = layout.reduce((sum, [, bytes]) => sum + bytes, 0);
-    if (this.at + size > this.end) {
-      this.rest("cut off", this.end);
-      return false;
-    }
-    const header: Header = { name, offset: this.at, bytes: size, fields: [] };
+    const isWhole = this.at + size <= this.end;
+    const header: Header = { name: this.#inside + name, offset: this.at, bytes: 0, fields: [] };
     for (const [field, bytes, show] of layout) {
+      if ((!isWhole && this.#inside === "") || this.at + bytes > this.end) break;
       const value = show(this.#packet.subarray(this.at, this.at + bytes));
       header.fields.push({ name: field, offset: this.at, bytes, value });
       this.at += bytes;
+      header.bytes += bytes;
     }
-    this.headers.push(header);
-    return true;
+    if (header.bytes > 0) this.headers.push(header);
+    if (!isWhole) this.#append("cut off", this.end);
+    return isWhole;
   }
 
   /** Appends the bytes up to `to`, if there are any. */
   rest(name: string, to: number): void {
+    this.#append(this.#inside + name, to);
+  }
+
+  #append(name: string, to: number): void {
     if (to > this.at) this.headers.push({ name, offset: this.at, bytes: to - this.at, fields: [] });
     this.at = Math.max(this.at, to);
+  }
+
+  /** Decodes the beginning of a packet that this one is about. What follows it (RFC 4884) is not its own. */
+  quote(decode: () => void): void {
+    const { end } = this;
+    const inside = this.#inside;
+    this.#inside = "quoted ";
+    decode();
+    this.rest("payload", this.end);
+    this.#inside = inside;
+    this.end = end;
   }
 
   /** The next byte, 0 at the end. */
@@ -282,9 +168,21 @@ function transport(decoder: Decoder, next: number): void {
     if (decoder.behind(6, 2) === decoder.guePort)
       network(decoder, decoder.ahead >> 4 === 4 ? 0x0800 : 0x86dd);
   } else if (next === 4 || next === 41) network(decoder, next === 4 ? 0x0800 : 0x86dd);
-  else if (next === 1) decoder.take("ICMP", icmp(ICMP_TYPES));
-  else if (next === 58) decoder.take("ICMPv6", icmp(ICMPV6_TYPES));
+  else if (next === 1) icmp(decoder, "ICMP", ICMP);
+  else if (next === 58) icmp(decoder, "ICMPv6", ICMPV6);
   else if (next === 47 && decoder.take("GRE", GRE)) network(decoder, decoder.behind(2, 2));
+}
+
+function icmp(decoder: Decoder, name: "ICMP" | "ICMPv6", kinds: Readonly<Record<number, IcmpKind>>): void {
+  const kind: IcmpKind | undefined = kinds[decoder.ahead];
+  const types = Object.fromEntries(Object.entries(kinds).map(([type, { name }]) => [type, name]));
+  const isWhole = decoder.take(name, [
+    ["type", 1, named(number, types)],
+    ["code", 1, named(number, kind?.codes ?? {})],
+    ["checksum", 2, hex],
+    ...(kind?.rest ?? ([["rest", 4, hex]] as const)),
+  ]);
+  if (isWhole && kind?.quotes) decoder.quote(() => network(decoder, name === "ICMP" ? 0x0800 : 0x86dd));
 }
 
 const holds = (part: { offset: number; bytes: number }, offset: number) =>

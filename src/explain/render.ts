@@ -5,6 +5,7 @@ import { portsText } from "../config/ports.ts";
 import { isWildcard, PROTOCOL_TCP } from "../config/services.ts";
 import type { Change } from "./changes.ts";
 import type { Explanation, ShownPacket } from "./explain.ts";
+import type { Fragment, Quote } from "./flow-hints.ts";
 import { guardText } from "./guard.ts";
 import { type Field, fieldAt } from "./headers.ts";
 
@@ -51,7 +52,7 @@ function trackText(outcome: string, answer: boolean): string {
 function steps(explanation: Explanation): string[][] {
   const { vip, service, flow, guard, connection, lookup, backend, changes, verdict, reason, meaning } =
     explanation;
-  const { answer, fragments } = explanation;
+  const { answer, quote, fragment, fragments } = explanation;
   const rows: string[][] = [];
   if (vip && service) {
     const { protocol, port, number } = service;
@@ -62,13 +63,20 @@ function steps(explanation: Explanation): string[][] {
   } else {
     rows.push(["VIP", reason === "not-vip" ? "none has this service" : "not asked: it was decided before"]);
   }
+  if (quote) rows.push(["quotes", quoteText(quote)]);
+  if (fragment) rows.push(["fragment", fragmentText(fragment)]);
   if (answer) rows.push(["answer", `from where backend ${backend?.name} answers for it, to the client`]);
   if (guard) rows.push(["guard", guardText(guard)]);
   if (flow) {
     const key = { address: vip!.address, protocol: PROTOCOL_TCP, port: service!.port };
-    const from = `${answer ? "destination" : "source"}, ${isWildcard(key) ? `${answer ? "source" : "destination"}, ` : ""}`;
+    const ends = ["source", "destination"];
+    if (answer) ends.reverse();
+    // An error about a flow is of that flow's service; any other is of the address.
+    const parts =
+      quote && !service!.protocol.startsWith("icmp") ? ends.reverse().map((end) => `quoted ${end}`) : ends;
+    const from = isWildcard(key) ? parts.join(", ") : parts[0];
     rows.push(
-      ["flow key", `${flow.key}, mixed from ${from}service ${service!.number} and the secret`],
+      ["flow key", `${flow.key}, mixed from ${from}, service ${service!.number} and the secret`],
       ["shard", `${flow.shard} of ${flow.shards}`],
       ["line", `${flow.line} of ${flow.lines}, fingerprint ${flow.fingerprint}, signature ${flow.signature}`],
       ["connection table", connection ? trackText(connection.outcome, answer) : "not asked"],
@@ -93,6 +101,20 @@ function steps(explanation: Explanation): string[][] {
     rows.push(["rewrite", `${reason === "echo" ? "echo reply" : "ICMP error"}: ${summary(changes)}`]);
   rows.push(["verdict", `${verdict}, ${reason}: ${meaning}`]);
   return rows;
+}
+
+function quoteText({ protocol, source, destination, sourcePort, destinationPort }: Quote): string {
+  const end = (address: string, port: number | null) => {
+    if (port === null) return address;
+    return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  };
+  const protocols = protocol.match(/^\d/) ? `protocol ${protocol}` : protocol;
+  return `${protocols} ${end(source, sourcePort)} > ${end(destination, destinationPort)}`;
+}
+
+function fragmentText({ identification, offset, more }: Fragment): string {
+  if (offset === 0) return `the first of datagram ${identification}, with the ports`;
+  return `${more ? "one" : "the last"} of datagram ${identification}, from byte ${offset}: the first has the ports`;
 }
 
 function summary(changes: readonly Change[]): string {

@@ -82,6 +82,68 @@ suite("headers", () => {
     assert.ok(values(bytes, "IPv4").includes("fragment=more fragments, offset 24"));
   });
 
+  test("a fragment of IPv6: the first has layer 4, others do not", () => {
+    const place = (offset: number) =>
+      v6.fragment({ offset, more: true, id: 9 }).udp({ dport: 53 }).payload(8).bytes();
+    assert.deepEqual(names(place(0)), ["Ethernet 14", "IPv6 40", "fragment 8", "UDP 8", "payload 8"]);
+    assert.deepEqual(names(place(2)), ["Ethernet 14", "IPv6 40", "fragment 8", "payload 16"]);
+    assert.deepEqual(values(place(2), "fragment").slice(2), [
+      "fragment=offset 16, more fragments",
+      "identification=0x00000009",
+    ]);
+  });
+
+  test("an ICMP error and the packet that it quotes", () => {
+    const bytes = v4
+      .icmp({ type: 3, code: 4, id: 0, seq: 1320 })
+      .ipv4({ src: "10.99.0.1", dst: "192.0.2.1", totalLength: 1500 })
+      .tcp({ sport: 80, dport: 50000, flags: "A", options: new Uint8Array(12) })
+      .payload(20)
+      .bytes();
+    assert.deepEqual(names(bytes), [
+      ...["Ethernet 14", "IPv4 20", "ICMP 8"],
+      ...["quoted IPv4 20", "quoted TCP 20", "quoted options 12", "quoted payload 20"],
+    ]);
+    assert.deepEqual(
+      values(bytes, "ICMP").filter((each) => !each.startsWith("checksum")),
+      ["type=3 (unreachable)", "code=4 (fragmentation needed)", "unused=0x0000", "next-hop MTU=1320"],
+    );
+    assert.deepEqual(values(bytes, "quoted TCP").slice(0, 2), ["source port=80", "destination port=50000"]);
+    // RFC 792: 8 bytes are enough. What is in them is shown, of the ports even fewer.
+    const cut = (quoted: number) =>
+      v4
+        .icmp({ type: 11 })
+        .ipv4({ src: "10.99.0.1", dst: "192.0.2.1", protocol: 6, totalLength: 40 })
+        .payload(Uint8Array.of(0, 80, 1, 2, 3, 4, 5, 6).slice(0, quoted))
+        .bytes();
+    assert.deepEqual(values(cut(8), "quoted TCP"), [
+      ...["source port=80", "destination port=258", "sequence=50595078"],
+    ]);
+    assert.deepEqual(names(cut(3)).slice(3), ["quoted IPv4 20", "quoted TCP 2", "cut off 1"]);
+  });
+
+  test("an ICMPv6 error: its MTU, and a quote with extension headers", () => {
+    const bytes = v6
+      .icmpv6({ type: 2, id: 0, seq: 1280 })
+      .ipv6({ src: "fd99::1", dst: "2001:db8::1" })
+      .extension({ type: 60 })
+      .udp({ sport: 53, dport: 40000 })
+      .bytes();
+    assert.deepEqual(names(bytes).slice(2), [
+      ...["ICMPv6 8", "quoted IPv6 40", "quoted destination options 2", "quoted options 6", "quoted UDP 8"],
+    ]);
+    assert.deepEqual(values(bytes, "ICMPv6")[0], "type=2 (packet too big)");
+    assert.deepEqual(values(bytes, "ICMPv6").at(-1), "MTU=1280");
+  });
+
+  test("what follows a quoted packet in its message is the message's", () => {
+    const quoted = packet().ipv4({ src: "10.99.0.1", dst: "192.0.2.1" }).udp().bytes();
+    const extended = Uint8Array.from([...quoted, ...new Uint8Array(32)]);
+    assert.deepEqual(names(v4.icmp({ type: 11 }).payload(extended).pad(120).bytes()).slice(2), [
+      ...["ICMP 8", "quoted IPv4 20", "quoted UDP 8", "payload 32", "padding 18"],
+    ]);
+  });
+
   test("GRE and what is inside", () => {
     const bytes = v4.gre().ipv6({ src: "2001:db8::1", dst: "fd99::1" }).udp({ dport: 53 }).pad(200).bytes();
     assert.deepEqual(names(bytes), ["Ethernet 14", "IPv4 20", "GRE 4", "IPv6 40", "UDP 8", "padding 114"]);
