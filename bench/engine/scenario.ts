@@ -6,7 +6,9 @@ import type { Config } from "../../src/config/schema.ts";
 import { type Service, smallestPacket } from "../../src/io/flow-template.ts";
 
 export type Family = "ipv4" | "ipv6";
-export type Mode = "l2" | "gre";
+export type Mode = (typeof MODES)[number];
+
+const MODES = ["l2", "gre", "ipip", "gue", "nat"] as const;
 
 /** Flows of the scenarios in which every packet is a hit. */
 const HITS = { "hit-1k": 1 << 10, "hit-128k": 1 << 17, "hit-1m": 1 << 20, "hit-4m": 1 << 22 } as const;
@@ -44,8 +46,9 @@ export interface Scenario {
 export function scenarios(quick: boolean): Scenario[] {
   const list: Scenario[] = [];
   for (const family of ["ipv4", "ipv6"] as const) {
-    for (const mode of ["l2", "gre"] as const) {
+    for (const mode of MODES) {
       for (const [what, all] of Object.entries(HITS)) {
+        if (quick && mode !== "l2" && what !== "hit-1k") continue;
         const flows = quick ? Math.min(all, QUICK_FLOWS) : all;
         list.push({ name: `${family}-${mode}-${what}`, family, mode, opens: false, flows, vips: "one" });
       }

@@ -5,12 +5,10 @@ import type { Config } from "../../src/config/schema.ts";
 import { GuidewayError } from "../../src/errors.ts";
 import { FlowTemplate } from "../../src/io/flow-template.ts";
 import { macBytes, macText } from "../../src/mac.ts";
+import { addedBytes, expectedOf } from "./expected.ts";
 import { packetBytes, type Scenario, servicesOf } from "./scenario.ts";
 
 const LINK_BYTES = 14;
-const TYPE = 12;
-const GRE_BYTES = 4;
-const PROTOCOL_GRE = 47;
 
 export class Verifier {
   readonly #scenario: Scenario;
@@ -39,17 +37,15 @@ export class Verifier {
     const mac = macText(packet);
     const backend = this.#backends.get(mac);
     if (!backend) throw this.#wrong(packet, "its destination MAC address is no backend's");
-    const outer = this.#scenario.mode === "gre" ? this.#tunnel(backend) : undefined;
-    const inside = packet.subarray(LINK_BYTES + (outer?.header.length ?? 0));
+    const { mode } = this.#scenario;
+    const inside = packet.subarray(LINK_BYTES + addedBytes(mode, backend));
     const [first] = this.#templates;
     const flow = first!.flowOf(Buffer.concat([first!.bytes.subarray(0, LINK_BYTES), inside]));
     const received = this.#received(flow);
     const expected = Buffer.concat([
       macBytes(mac),
       this.#mac,
-      outer?.type ?? received.subarray(TYPE, LINK_BYTES),
-      outer?.header ?? new Uint8Array(),
-      received.subarray(LINK_BYTES),
+      expectedOf(mode, received, backend, this.#config.machine, packet),
     ]);
     if (!expected.equals(packet)) throw this.#wrong(packet, `expected ${expected.toString("hex")}`);
     if ((this.#seen.get(flow) ?? mac) !== mac)
@@ -64,31 +60,6 @@ export class Verifier {
     const words = new Uint32Array(Math.ceil(bytes.length / 4));
     template.write(words, new Uint16Array(words.buffer), 0, flow, this.#scenario.opens);
     return new Uint8Array(words.buffer, 0, bytes.length);
-  }
-
-  /** What a tunnel puts in front of the packet, from the EtherType on. */
-  #tunnel(backend: Uint8Array): { type: Uint8Array; header: Uint8Array } {
-    const { address, address6 } = this.#config.machine;
-    const { bytes } = this.#templates[0]!;
-    const payload = GRE_BYTES + bytes.length - LINK_BYTES;
-    const v4 = backend.length === 4;
-    const ip = new Uint8Array(v4 ? 20 : 40);
-    const view = new DataView(ip.buffer);
-    if (v4) {
-      ip.set([0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, PROTOCOL_GRE, 0, 0, ...addressBytes(address!), ...backend]);
-      view.setUint16(2, ip.length + payload);
-      let sum = 0;
-      for (let at = 0; at < ip.length; at += 2) sum += view.getUint16(at);
-      view.setUint16(10, ~((sum & 0xffff) + (sum >>> 16)));
-    } else {
-      ip.set([0x60, 0, 0, 0, 0, 0, PROTOCOL_GRE, 64, ...addressBytes(address6!), ...backend]);
-      view.setUint16(4, payload);
-    }
-    const gre = [0, 0, ...bytes.subarray(TYPE, LINK_BYTES)];
-    return {
-      type: Uint8Array.from(v4 ? [0x08, 0x00] : [0x86, 0xdd]),
-      header: Uint8Array.from([...ip, ...gre]),
-    };
   }
 
   #wrong(packet: Uint8Array, how: string): GuidewayError {

@@ -17,8 +17,9 @@ suite("bench engine", () => {
 
   test("has all scenarios, in order", () => {
     const names = ["ipv4", "ipv6"].flatMap((family) => [
-      ...["l2", "gre"].flatMap((mode) =>
-        ["hit-1k", "hit-128k", "hit-1m", "hit-4m", "new"].map((what) => `${family}-${mode}-${what}`),
+      ...["hit-1k", "hit-128k", "hit-1m", "hit-4m", "new"].map((what) => `${family}-l2-${what}`),
+      ...["gre", "ipip", "gue", "nat"].flatMap((mode) =>
+        ["hit-1k", "new"].map((what) => `${family}-${mode}-${what}`),
       ),
       ...["vips-4096", "vips-4096-spread", "prefix"].map((what) => `${family}-l2-hit-128k-${what}`),
     ]);
