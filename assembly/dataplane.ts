@@ -15,7 +15,7 @@ export { abandon, pending } from "./ports";
 export { findPrefix } from "./prefix-map";
 export { classifyProbes } from "./probe";
 export * from "./reasons";
-export { parseReturn } from "./returns";
+export { parseReturn, parseReturnedError } from "./returns";
 export { refuseSource } from "./sources";
 export { flowOf, steer } from "./steer";
 export { findWildcard } from "./wildcards";
