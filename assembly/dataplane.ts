@@ -16,7 +16,7 @@ export { abandon, emitExtras, pending } from "./ports";
 export { findPrefix } from "./prefix-map";
 export { classifyProbes } from "./probe";
 export * from "./reasons";
-export { parseReturn } from "./returns";
+export { parseReturn, parseReturnedError } from "./returns";
 export { refuseSource } from "./sources";
 export { flowOf, steer } from "./steer";
 export { felt, touchOutcomes, touchServices, touchVips } from "./touch";

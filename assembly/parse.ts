@@ -24,7 +24,7 @@ import {
   REASON_TTL_EXPIRED,
 } from "./reasons";
 import { Packet, Vip } from "./records";
-import { parseReturn } from "./returns";
+import { parseReturn, parseReturnedError } from "./returns";
 import { findService, hasReturns, isWide, latestVip, serviceNumber, tailOf } from "./services";
 import * as ethernet from "./wire/ethernet";
 import * as icmp from "./wire/icmp";
@@ -208,7 +208,7 @@ function parseIcmp(
   request: u32,
 ): u32 {
   const service = findService(address0, address1, tailOf(0, protocol, packet.family));
-  if (service == 0) return REASON_NOT_VIP;
+  if (service == 0) return hasReturns() ? parseReturnedError(packet, l4, rest) : REASON_NOT_VIP;
   belongTo(packet, service);
   if (rest < icmp.ICMP_BYTES) return REASON_TRUNCATED;
   const typeCode = icmp.typeCode(l4);

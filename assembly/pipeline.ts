@@ -184,7 +184,7 @@ function enter(first: usize, end: usize): void {
   for (let at = first; at < end; at += PACKET_BYTES) {
     const packet = changetype<Packet>(at);
     if (packet.reason != REASON_NONE) continue;
-    if (packet.kind == PACKET_KIND_RETURN) {
+    if ((packet.kind & PACKET_KIND_RETURN) != 0) {
       followReturn(packet);
       continue;
     }

@@ -38,7 +38,7 @@ export function classifyProbes(first: usize, end: usize): void {
     const packet = changetype<Packet>(at);
     const kind = portAt(packet.port).kind;
     if (kind == PORT_KIND_TRAFFIC) continue;
-    const isReturn = packet.kind == PACKET_KIND_RETURN;
+    const isReturn = (packet.kind & PACKET_KIND_RETURN) != 0;
     const isFlow =
       (packet.reason == REASON_NONE || packet.reason == REASON_HANDED) && packet.kind == PACKET_KIND_ORDINARY;
     if (kind == PORT_KIND_SELF_TEST) {

@@ -48,7 +48,7 @@ export function steer(start: u32, length: u32): u32 {
  */
 export function flowOf(start: u32, length: u32): u32 {
   const packet = read(start, length);
-  if (packet.line == 0 || packet.kind == PACKET_KIND_RETURN) return 0;
+  if (packet.line == 0 || (packet.kind & PACKET_KIND_RETURN) != 0) return 0;
   packet.hash = hashOf(packet);
   return <u32>changetype<usize>(packet);
 }

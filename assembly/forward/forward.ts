@@ -22,7 +22,7 @@ import { NO_ROUTE, nextHopTo } from "../routes";
 import { egress } from "./egress";
 import { forwardL2 } from "./l2";
 import { toBackend, toClient } from "./nat";
-import { errorToBackend } from "./nat-error";
+import { errorToBackend, errorToClient } from "./nat-error";
 import { overcome } from "./too-big";
 import { encapsulate } from "./tunnel";
 
@@ -94,7 +94,7 @@ function forwardAllGue(first: usize, end: usize): usize {
 
 /** As forward(), for VIPs that translate addresses, in both directions. */
 function translate(packet: Packet): u32 {
-  const isReturn = packet.kind == PACKET_KIND_RETURN;
+  const isReturn = (packet.kind & PACKET_KIND_RETURN) != 0;
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
   const nextHop = isReturn ? nextHopTo(packet) : atomic.load<u64>(changetype<usize>(backend));
   if (nextHop == NO_ROUTE) return REASON_NO_ROUTE;
@@ -105,10 +105,12 @@ function translate(packet: Packet): u32 {
   const egressInterface = interfaces + slot * INTERFACE_BYTES;
   if (packet.ipLength > load<u32>(egressInterface, INTERFACE_MTU)) return REASON_TOO_BIG;
   const isError = (packet.kind & PACKET_KIND_ICMP_ERROR) != 0;
-  const obstacle = isError
-    ? errorToBackend(packet, backend)
-    : isReturn
-      ? toClient(packet)
+  const obstacle = isReturn
+    ? isError
+      ? errorToClient(packet)
+      : toClient(packet)
+    : isError
+      ? errorToBackend(packet, backend)
       : toBackend(packet, backend);
   if (obstacle != REASON_NONE) return obstacle;
   forwardL2(packet.start, nextHop, load<u64>(egressInterface));

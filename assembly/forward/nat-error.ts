@@ -4,13 +4,13 @@
 //   to the backend   router ─▶ VIP      quotes VIP:port ─▶ client        VIP becomes the backend
 //   to the client    router ─▶ client   quotes client ─▶ backend:port    backend becomes the VIP, which is the source, too
 //
-// (RFC 5508 §4.2, RFC 4443 §2.4(c).) Every checksum that covers what changes is corrected and not computed anew: that of the quoted
+// (RFC 5508 §4.2: also where the source is a router behind the balancer, whose address may mean nothing to clients.) Every checksum that covers what changes is corrected and not computed anew: that of the quoted
 // IPv4 header, the quoted one of layer 4 if so much is quoted, the message's own, and over IPv6 for the pseudo header. Nothing is
 // verified besides the outer IPv4 header: a wrong one stays wrong, and who gets the message sees it.
 
 import { quotedIp, quotedLayer4, quotedProtocol } from "../quoted";
 import { REASON_BAD_CHECKSUM, REASON_NO_BACKEND, REASON_NONE, REASON_TTL_EXPIRED } from "../reasons";
-import { Backend, Packet } from "../records";
+import { Backend, Packet, Vip } from "../records";
 import { change, changeWord, replaceSum } from "../wire/checksum";
 import * as icmp from "../wire/icmp";
 import * as ipv4 from "../wire/ipv4";
@@ -25,6 +25,15 @@ export function errorToBackend(packet: Packet, backend: Backend): u32 {
   return packet.family == 4
     ? translate4(packet, ipv4.DESTINATION, ipv4.SOURCE, <u32>backend.address0, 0, port)
     : translate6(packet, ipv6.DESTINATION, ipv6.SOURCE, backend.address0, backend.address1, 0, port);
+}
+
+/** Makes the VIP the source of an error, and the destination of what it quotes. @returns as toBackend() of nat.ts */
+export function errorToClient(packet: Packet): u32 {
+  const vip = changetype<Vip>(packet.vip);
+  const port = packet.ports >>> 16;
+  return packet.family == 4
+    ? translate4(packet, ipv4.SOURCE, ipv4.DESTINATION, <u32>vip.address0, 2, port)
+    : translate6(packet, ipv6.SOURCE, ipv6.DESTINATION, vip.address0, vip.address1, 2, port);
 }
 
 /**

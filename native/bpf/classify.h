@@ -22,6 +22,9 @@
 #define EXTENSION_UNIT 8
 #define TCP_HEADER 20
 #define SHORTEST_HEADER 8 /* of UDP, ICMP and ICMPv6 */
+#define IPV4_OFFSET 0x1fff /* fragment offset */
+#define IPV6_OFFSET 0xfff8
+#define MAX_QUOTED_EXTENSIONS 255 /* bytes of extension headers in a packet that an ICMP error quotes */
 
 struct vlan_tag {
 	__be16 control;
@@ -33,10 +36,13 @@ struct flow {
 	struct service_key service;
 	__u64 source[2];
 	__u16 source_port;
+	/** Of an ICMP or ICMPv6 message: where it begins in the frame, up to MAX_LAYER4_OFFSET, and its bytes. */
+	__u16 icmp;
+	__u16 icmp_room;
 };
 
-/** Fills in the ports, or the address service for ICMP, from a layer-4 header with `room` bytes. */
-static __always_inline bool classify_layer4(struct flow *flow, void *l4, void *end, __u32 room,
+/** Fills in the ports, or the address service for ICMP, from a layer-4 header with `room` bytes. `at`: its place in the frame. */
+static __always_inline bool classify_layer4(struct flow *flow, void *l4, void *end, __u32 room, __u32 at,
 					    __u8 protocol, __u8 icmp)
 {
 	__be16 *ports = l4;
@@ -44,8 +50,11 @@ static __always_inline bool classify_layer4(struct flow *flow, void *l4, void *e
 	if (room < SHORTEST_HEADER || l4 + SHORTEST_HEADER > end)
 		return false;
 	flow->service.protocol = protocol;
-	if (protocol == icmp)
+	if (protocol == icmp) {
+		flow->icmp = at;
+		flow->icmp_room = room;
 		return true;
+	}
 	if (protocol != IPPROTO_UDP && (protocol != IPPROTO_TCP || room < TCP_HEADER))
 		return false;
 	flow->source_port = ports[0];
@@ -53,7 +62,7 @@ static __always_inline bool classify_layer4(struct flow *flow, void *l4, void *e
 	return true;
 }
 
-static __always_inline bool classify_ipv4(struct flow *flow, void *l3, void *end)
+static __always_inline bool classify_ipv4(struct flow *flow, void *l3, void *end, __u32 at)
 {
 	struct iphdr *ip = l3;
 
@@ -69,7 +78,7 @@ static __always_inline bool classify_ipv4(struct flow *flow, void *l3, void *end
 		flow->service.protocol = IPPROTO_ICMP;
 		return true;
 	}
-	return classify_layer4(flow, l3 + header, end, total - header, ip->protocol, IPPROTO_ICMP);
+	return classify_layer4(flow, l3 + header, end, total - header, at + header, ip->protocol, IPPROTO_ICMP);
 }
 
 static __always_inline bool is_extension(__u8 next)
@@ -101,13 +110,12 @@ struct extension_header {
 	};
 };
 
-/**
- * Walks `room` bytes of extension headers from `at` on, as assembly/extensions.ts does.
- * Returns false for a header that is cut short; sets `*refused` at one that is not walked, and at a fragment header of more
- * than one fragment.
- */
-static __always_inline bool walk(void *at, void *end, __u32 room, __u32 most, __u8 *next, __u32 *walked,
-				 bool *refused)
+/** How a walk ends: a header is cut short; there is one that is not walked; `next` is a fragment header of more than one; it is not. */
+enum walked { WALK_TRUNCATED, WALK_REFUSED, WALK_FRAGMENT, WALK_DONE };
+
+/** Walks `room` bytes of extension headers from `at` on, as assembly/extensions.ts does. `*walked` is 0 unless it gets to an end. */
+static __always_inline enum walked walk(void *at, void *end, __u32 room, __u32 most, __u8 *next,
+					__u32 *walked)
 {
 	__u32 offset = 0;
 
@@ -116,36 +124,35 @@ static __always_inline bool walk(void *at, void *end, __u32 room, __u32 most, __
 		struct extension_header *header = at + offset;
 		__u32 bytes = EXTENSION_UNIT;
 
-		*refused = *next == IPPROTO_AH || headers == MAX_EXTENSION_HEADERS;
-		if (*refused)
-			return true;
+		if (*next == IPPROTO_AH || headers == MAX_EXTENSION_HEADERS)
+			return WALK_REFUSED;
 		if (room - offset < EXTENSION_UNIT || (void *)header + EXTENSION_UNIT > end)
-			return false;
+			return WALK_TRUNCATED;
 		if (*next == IPPROTO_FRAGMENT) {
-			*refused = header->fragment & bpf_htons(IPV6_FRAGMENT);
+			if (header->fragment & bpf_htons(IPV6_FRAGMENT)) {
+				*walked = offset;
+				return WALK_FRAGMENT;
+			}
 		} else {
-			*refused = *next == IPPROTO_ROUTING && header->segments_left != 0;
+			if (*next == IPPROTO_ROUTING && header->segments_left != 0)
+				return WALK_REFUSED;
 			bytes += header->length * EXTENSION_UNIT;
 		}
-		if (*refused)
-			return true;
 		if (room - offset < bytes)
-			return false;
-		*refused = offset + bytes > most;
-		if (*refused)
-			return true;
+			return WALK_TRUNCATED;
+		if (offset + bytes > most)
+			return WALK_REFUSED;
 		offset += bytes;
 		*next = header->next;
 	}
 	*walked = offset;
-	return true;
+	return WALK_DONE;
 }
 
-static __always_inline bool classify_ipv6(struct flow *flow, void *l3, void *end, __u32 most)
+static __always_inline bool classify_ipv6(struct flow *flow, void *l3, void *end, __u32 at)
 {
 	struct ipv6hdr *ip = l3;
-	__u32 walked = 0;
-	bool refused = false;
+	__u32 walked = 0, behind = at + sizeof(*ip);
 
 	if (l3 + sizeof(*ip) > end)
 		return false;
@@ -156,42 +163,132 @@ static __always_inline bool classify_ipv6(struct flow *flow, void *l3, void *end
 	__builtin_memcpy(flow->service.address, &ip->daddr, sizeof(ip->daddr));
 	__builtin_memcpy(flow->source, &ip->saddr, sizeof(ip->saddr));
 	__u8 next = ip->nexthdr;
-	if (!walk(l3 + sizeof(*ip), end, payload, most - sizeof(*ip), &next, &walked, &refused))
+	enum walked how = walk(l3 + sizeof(*ip), end, payload, MAX_LAYER4_OFFSET - behind, &next, &walked);
+	if (how == WALK_TRUNCATED)
 		return false;
-	if (refused) {
+	if (how != WALK_DONE) {
 		flow->service.protocol = IPPROTO_ICMPV6;
 		return true;
 	}
-	return classify_layer4(flow, l3 + sizeof(*ip) + walked, end, payload - walked, next, IPPROTO_ICMPV6);
+	return classify_layer4(flow, l3 + sizeof(*ip) + walked, end, payload - walked, behind + walked, next,
+			       IPPROTO_ICMPV6);
+}
+
+/** What an ICMP error says about a packet: its source is the client, its destination where a backend answers from. */
+struct quote {
+	__u32 client[4];
+	__be16 client_port;
+	struct service_key origin;
+};
+
+/** Reads the ports behind `header` bytes of a quoted packet, of which `room` bytes are there. */
+static __always_inline bool quote_ports(struct quote *quote, void *at, void *end, __u32 room, __u32 header,
+					__u8 protocol)
+{
+	__be16 *ports = at + header;
+
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+		return false;
+	if (room < header + SHORTEST_HEADER || (void *)ports + SHORTEST_HEADER > end)
+		return false;
+	quote->client_port = ports[0];
+	quote->origin.port = ports[1];
+	quote->origin.protocol = protocol;
+	return true;
+}
+
+static __always_inline bool quote_ipv4(struct quote *quote, void *at, void *end, __u32 room)
+{
+	struct iphdr *ip = at;
+
+	if (room < sizeof(*ip) || at + sizeof(*ip) > end)
+		return false;
+	__u32 header = ip->ihl * 4;
+	if (ip->version != 4 || header < sizeof(*ip) || ip->frag_off & bpf_htons(IPV4_OFFSET))
+		return false;
+	quote->client[0] = ip->saddr;
+	quote->origin.address[0] = ip->daddr;
+	return quote_ports(quote, at, end, room, header, ip->protocol);
+}
+
+static __always_inline bool quote_ipv6(struct quote *quote, void *at, void *end, __u32 room)
+{
+	struct ipv6hdr *ip = at;
+	__u32 walked = 0;
+
+	if (room < sizeof(*ip) || at + sizeof(*ip) > end || ip->version != 6)
+		return false;
+	__builtin_memcpy(quote->client, &ip->saddr, sizeof(ip->saddr));
+	__builtin_memcpy(quote->origin.address, &ip->daddr, sizeof(ip->daddr));
+	__u8 next = ip->nexthdr;
+	enum walked how =
+		walk(at + sizeof(*ip), end, room - sizeof(*ip), MAX_QUOTED_EXTENSIONS, &next, &walked);
+	if (how == WALK_FRAGMENT) {
+		struct extension_header *header = at + sizeof(*ip) + walked;
+
+		if ((void *)header + EXTENSION_UNIT > end || header->fragment & bpf_htons(IPV6_OFFSET))
+			return false;
+		next = header->next;
+		walked += EXTENSION_UNIT;
+	} else if (how != WALK_DONE) {
+		return false;
+	}
+	return quote_ports(quote, at, end, room, sizeof(*ip) + walked, next);
+}
+
+/** Reads what an ICMP error quotes, as assembly/quoted.ts does. */
+static __always_inline bool read_quote(struct xdp_md *ctx, const struct flow *flow, struct quote *quote)
+{
+	void *end = (void *)(long)ctx->data_end;
+	__u8 *message = (void *)(long)ctx->data + (flow->icmp & MAX_LAYER4_OFFSET);
+	void *at = message + SHORTEST_HEADER;
+	__u32 room = flow->icmp_room - SHORTEST_HEADER;
+
+	if (!flow->icmp || at > end)
+		return false;
+	quote->origin.family = flow->service.family | SERVICE_RETURN;
+	__u8 type = *message;
+	if (flow->service.family == 4)
+		return (type == 3 || type == 11 || type == 12) && quote_ipv4(quote, at, end, room);
+	return type >= 1 && type <= 4 && quote_ipv6(quote, at, end, room);
+}
+
+static __always_inline bool is_same(const __u32 one[4], const __u32 other[4])
+{
+	return !((one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2]) | (one[3] ^ other[3]));
 }
 
 /**
- * Turns round a flow that is for no service but comes from where a backend answers: then it is the client's, with the number of
- * its service. Nothing that goes to this machine itself is, ports of checks through the data plane apart.
+ * Turns round a flow that is for no service but comes from where a backend answers, or is an ICMP error about a packet that went
+ * there: then it is the client's, with the number of its service. Nothing that goes to this machine itself is, ports of checks
+ * through the data plane apart.
  */
-static __always_inline __u32 turn_round(struct flow *flow)
+static __always_inline __u32 turn_round(struct xdp_md *ctx, struct flow *flow)
 {
-	struct service_key origin = {}, own = flow->service;
-	__u16 port = flow->service.port;
+	struct quote quote = {};
+	struct service_key own = flow->service;
 	__u8 protocol = flow->service.protocol;
 
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) {
+		__builtin_memcpy(quote.origin.address, flow->source, sizeof(quote.origin.address));
+		quote.origin.port = flow->source_port;
+		quote.origin.protocol = protocol;
+		quote.origin.family = flow->service.family | SERVICE_RETURN;
+		quote.client_port = flow->service.port;
+	} else if (!read_quote(ctx, flow, &quote) || !is_same(quote.client, flow->service.address)) {
 		return 0;
-	__builtin_memcpy(origin.address, flow->source, sizeof(origin.address));
-	origin.port = flow->source_port;
-	origin.protocol = protocol;
-	origin.family = flow->service.family | SERVICE_RETURN;
-	__u32 *number = bpf_map_lookup_elem(&services, &origin);
+	}
+	__u32 *number = bpf_map_lookup_elem(&services, &quote.origin);
 	if (!number)
 		return 0;
 	own.port = 0;
 	own.protocol = 0;
 	own.family |= SERVICE_OWN;
 	__u32 *range = bpf_map_lookup_elem(&services, &own);
-	if (range && (__u32)bpf_ntohs(port) - (*range & 0xffff) >= *range >> 16)
+	if (range && (__u32)bpf_ntohs(quote.client_port) - (*range & 0xffff) >= *range >> 16)
 		return 0;
 	__builtin_memcpy(flow->source, flow->service.address, sizeof(flow->source));
-	flow->source_port = port;
+	flow->source_port = quote.client_port;
 	return *number;
 }
 
@@ -219,13 +316,12 @@ static __always_inline bool classify(struct xdp_md *ctx, __u64 *key)
 		at += sizeof(*tag);
 	}
 
+	__u32 l3 = at - (void *)(long)ctx->data;
 	if (type == bpf_htons(ETH_P_IP)) {
-		if (!classify_ipv4(&flow, at, end))
+		if (!classify_ipv4(&flow, at, end, l3))
 			return false;
 	} else if (type == bpf_htons(ETH_P_IPV6)) {
-		__u32 l3 = at - (void *)(long)ctx->data;
-
-		if (!classify_ipv6(&flow, at, end, MAX_LAYER4_OFFSET - l3))
+		if (!classify_ipv6(&flow, at, end, l3))
 			return false;
 	} else {
 		return false;
@@ -235,7 +331,7 @@ static __always_inline bool classify(struct xdp_md *ctx, __u64 *key)
 	bool wide;
 	__u32 number = find_service(&flow.service, &wide);
 	if (!number) {
-		number = turn_round(&flow);
+		number = turn_round(ctx, &flow);
 		wide = false;
 	}
 	if (!number || !words)

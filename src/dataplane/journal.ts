@@ -82,7 +82,7 @@ export class JournalReader {
       backend: u16[(at + L.PACKET_BACKEND) / 2]!,
       tracked,
       track: trackName(track),
-      answer: u8[at + L.PACKET_KIND] === L.PACKET_KIND_RETURN,
+      answer: (u8[at + L.PACKET_KIND]! & L.PACKET_KIND_RETURN) !== 0,
       key,
       shard: Number(key & BigInt(L.SHARDS - 1)),
       line: u32[(at + L.PACKET_LINE) / 4]!,

@@ -158,8 +158,30 @@ suite("nat", () => {
     }
     for (const port of [0, 19_999, 20_002, 65_535]) assert.equal(own(port).decided, "pass not-vip none");
     assert.equal(own(20_000, "10.0.0.12").decided, "pass not-vip none");
+    const refused = (dport: number) => {
+      const quoted = packet().ipv4({ src: "10.0.0.11", dst: "10.0.0.31" }).tcp({ sport: dport, dport: 8080 });
+      const message = packet()
+        .ethernet()
+        .ipv4({ src: "10.0.0.31", dst: "10.0.0.11" })
+        .icmp({ type: 3, code: 3 });
+      return pass(message.payload(quoted.bytes()).bytes());
+    };
+    const { decided, sent } = refused(20_001);
+    assert.equal(decided, "forward probe none");
+    assert.match(decode(sent!.bytes)[1]!, /^ipv4 10\.99\.0\.1 > 10\.0\.0\.11 /);
+    assert.equal(refused(20_002).decided, "pass not-vip none");
     assert.deepEqual(rig.statistics.vip(0), { packets: 0, bytes: 0 });
     assert.equal(rig.statistics.backend(1).packets, 0);
+  });
+
+  test("an ICMP error to a client is steered like its packets, and any worker may treat it", () => {
+    const quoted = packet().ipv4({ src: CLIENT, dst: "10.0.0.31" }).tcp({ sport: 4000, dport: 8080 });
+    const message = packet().ethernet().ipv4({ src: "10.0.0.9", dst: CLIENT }).icmp({ type: 3, code: 1 });
+    const error = message.payload(quoted.bytes()).bytes();
+    assert.equal(rig.steer(error), rig.steer(request()));
+    assert.equal(pass(error).decided, "forward return none");
+    assert.deepEqual(rig.statistics.vip(0), { packets: 1, bytes: 68 });
+    assert.deepEqual(rig.statistics.reasons(), { return: 1 });
   });
 
   test("when the mode changes, answers are turned back from then on, or no more", () => {

@@ -308,15 +308,18 @@ export class Model {
   }
 
   /** §11: an answer goes back to the client, whether its flow is known or not. */
-  #answer(packet: Uint8Array, { ip, origin, tcpFlags }: Answer, key: bigint): Partial<Outcome> {
+  #answer(packet: Uint8Array, answer: Answer, key: bigint): Partial<Outcome> {
+    const { ip, origin, tcpFlags, quoted } = answer;
+    // An ICMP error about a client's packet leaves no trace.
+    const track = quoted ? TRACK_NONE : this.#conntrack.answer(key, origin.backend.id, tcpFlags);
     const { backend, service, port } = origin;
-    const track = this.#conntrack.answer(key, backend.id, tcpFlags);
     const known = { backend: backend.name, tracked: track !== TRACK_NONE, track };
     const router = this.#setup.clientRouter;
     if (router === undefined) return { ...known, verdict: "drop", reason: "no-route" };
     const egress = this.#setup.interfaces[0]!;
     if (ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
-    const body = translated(packet, ip, { end: "source", address: service.vip.address, port });
+    const to = { end: "source", address: service.vip.address, port } as const;
+    const body = quoted ? translatedError(packet, ip, quoted, to) : translated(packet, ip, to);
     if (typeof body === "string") return { ...known, verdict: "drop", reason: body };
     return { ...known, verdict: "forward", reason: "return", out: withMacs(body, router, egress.mac) };
   }

@@ -43,8 +43,22 @@ export class Origins {
 
   /** What a packet that is for no service answers, or undefined. */
   find({ source, destination, protocol }: Ip, sourcePort: number): Origin | undefined {
-    if (this.#own.has(toHex(destination))) return undefined;
-    return this.#byPlace.get(`${toHex(source)}/${protocol}/${sourcePort}`);
+    return this.#isOwn(destination) ? undefined : this.#at(source, protocol, sourcePort);
+  }
+
+  /** Where a client's packet went that an ICMP error is about, or undefined. */
+  findQuoted(message: Ip, quoted: Quoted, destinationPort: number): Origin | undefined {
+    const isOfClient = toHex(quoted.source) === toHex(message.destination);
+    if (!isOfClient || this.#isOwn(message.destination)) return undefined;
+    return this.#at(quoted.destination, quoted.protocol, destinationPort);
+  }
+
+  #isOwn(address: Uint8Array): boolean {
+    return this.#own.has(toHex(address));
+  }
+
+  #at(address: Uint8Array, protocol: number, port: number): Origin | undefined {
+    return this.#byPlace.get(`${toHex(address)}/${protocol}/${port}`);
   }
 }
 

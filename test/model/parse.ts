@@ -34,7 +34,16 @@ export type Parsed =
       tcpFlags: number | undefined;
     }
   | { step: "error"; ip: Ip; service: Service; tuple: Tuple; quoted: Quoted }
-  | { step: "answer"; ip: Ip; origin: Origin; service: Service; tuple: Tuple; tcpFlags: number | undefined }
+  | {
+      step: "answer";
+      ip: Ip;
+      origin: Origin;
+      service: Service;
+      tuple: Tuple;
+      tcpFlags: number | undefined;
+      /** Of an ICMP error: the client's packet that it is about. */
+      quoted?: Quoted;
+    }
   | { step: "flow"; ip: Ip; service: Service; tuple: Tuple; tcpFlags: number | undefined };
 
 const NO_PORT = new Uint8Array(2);
@@ -202,7 +211,7 @@ function parseFragment(packet: Uint8Array, ip: Ip, services: Services, fragment:
 function parseLayer4(packet: Uint8Array, ip: Ip, services: Services, origins: Origins): Parsed {
   if (ip.protocol === TCP) return parseTcp(packet, ip, services, origins);
   if (ip.protocol === UDP) return parseUdp(packet, ip, services, origins);
-  if (ip.protocol === (ip.family === 4 ? ICMP : ICMPV6)) return parseIcmp(packet, ip, services);
+  if (ip.protocol === (ip.family === 4 ? ICMP : ICMPV6)) return parseIcmp(packet, ip, services, origins);
   return pass("not-vip");
 }
 
@@ -243,52 +252,61 @@ function findService(
 function findOrigin(packet: Uint8Array, ip: Ip, origins: Origins, tcpFlags: number | undefined): Parsed {
   const origin = origins.find(ip, field(packet, ip.l4, 2));
   if (!origin) return pass("not-vip");
-  const { service, port } = origin;
-  const tuple: Tuple = {
-    source: ip.destination,
-    destination: addressBytes(service.vip.address),
-    sourcePort: packet.slice(ip.l4 + 2, ip.l4 + 4),
-    destinationPort: Uint8Array.of(port >> 8, port & 255),
-    protocol: ip.protocol,
-  };
-  return { step: "answer", ip, origin, service, tuple, tcpFlags };
+  const tuple = clientsTuple(ip, origin, ip.protocol, packet.slice(ip.l4 + 2, ip.l4 + 4));
+  return { step: "answer", ip, origin, service: origin.service, tuple, tcpFlags };
+}
+
+/** Of the packets that a client, to which `ip` goes, sends for what an origin answers. */
+function clientsTuple(ip: Ip, { service, port }: Origin, protocol: number, sourcePort: Uint8Array): Tuple {
+  const destination = addressBytes(service.vip.address);
+  const destinationPort = Uint8Array.of(port >> 8, port & 255);
+  return { source: ip.destination, destination, sourcePort, destinationPort, protocol };
 }
 
 /** RFC 792 (type 8), RFC 4443 §4.1 (type 128). */
-function parseIcmp(packet: Uint8Array, ip: Ip, services: Services): Parsed {
+function parseIcmp(packet: Uint8Array, ip: Ip, services: Services, origins: Origins): Parsed {
   const service = services.ofAddress(ip.destination);
-  if (!service) return pass("not-vip");
+  if (!service) return findQuotedOrigin(packet, ip, origins);
   const tuple = portless(ip);
   const refuse = (reason: string): Parsed => ({ step: "done", verdict: "drop", reason, service, tuple });
   if (ip.l4Length < 8) return refuse("truncated");
   const isRequest = packet[ip.l4] === (ip.family === 4 ? 8 : 128) && packet[ip.l4 + 1] === 0;
   if (isRequest && service.vip.echo) return { step: "echo", ip, service, tuple };
-  const quoted = quotedFlow(packet, ip);
-  const flow =
-    quoted && services.find(ip.destination, quoted.protocol, field(quoted.tuple.destinationPort, 0, 2));
-  if (!quoted || !flow) return refuse("icmp-unsupported");
-  return { step: "error", ip, service: flow, tuple: quoted.tuple, quoted };
-}
-
-/** Types of messages that quote a packet: RFC 792, RFC 4443 §3. */
-const ERRORS = { 4: [3, 11, 12], 6: [1, 2, 3, 4] };
-
-/** The flow that an ICMP error is about: of the client's packets, so the other way round than the packet that it quotes. */
-function quotedFlow(packet: Uint8Array, message: Ip): (Quoted & { tuple: Tuple }) | undefined {
-  if (!ERRORS[message.family].includes(packet[message.l4]!)) return undefined;
-  const at = message.l4 + 8;
-  const end = message.l4 + message.l4Length;
-  const quoted = message.family === 4 ? quotedIpv4(packet, at, end) : quotedIpv6(packet, at, end);
-  if (!quoted || ![TCP, UDP].includes(quoted.protocol) || end - quoted.l4 < 8) return undefined;
-  if (Buffer.compare(quoted.source, message.destination) !== 0) return undefined;
-  const tuple: Tuple = {
+  const quoted = quotedPacket(packet, ip);
+  const isOfVip = quoted && Buffer.compare(quoted.source, ip.destination) === 0;
+  const flow = isOfVip && services.find(ip.destination, quoted.protocol, field(packet, quoted.l4, 2));
+  if (!flow) return refuse("icmp-unsupported");
+  // The flow is that of the client's packets, so the other way round than the packet that is quoted.
+  const flowTuple: Tuple = {
     source: quoted.destination,
     destination: quoted.source,
     sourcePort: packet.slice(quoted.l4 + 2, quoted.l4 + 4),
     destinationPort: packet.slice(quoted.l4, quoted.l4 + 2),
     protocol: quoted.protocol,
   };
-  return { ...quoted, tuple };
+  return { step: "error", ip, service: flow, tuple: flowTuple, quoted };
+}
+
+/** §11: for no VIP, but perhaps about a packet that a client has sent to one. */
+function findQuotedOrigin(packet: Uint8Array, ip: Ip, origins: Origins): Parsed {
+  const quoted = ip.l4Length < 8 ? undefined : quotedPacket(packet, ip);
+  const origin = quoted && origins.findQuoted(ip, quoted, field(packet, quoted.l4 + 2, 2));
+  if (!origin) return pass("not-vip");
+  const tuple = clientsTuple(ip, origin, quoted.protocol, packet.slice(quoted.l4, quoted.l4 + 2));
+  return { step: "answer", ip, origin, service: origin.service, tuple, tcpFlags: undefined, quoted };
+}
+
+/** Types of messages that quote a packet: RFC 792, RFC 4443 §3. */
+const ERRORS = { 4: [3, 11, 12], 6: [1, 2, 3, 4] };
+
+/** The packet that an ICMP error is about, if its ports are there. */
+function quotedPacket(packet: Uint8Array, message: Ip): Quoted | undefined {
+  if (!ERRORS[message.family].includes(packet[message.l4]!)) return undefined;
+  const at = message.l4 + 8;
+  const end = message.l4 + message.l4Length;
+  const quoted = message.family === 4 ? quotedIpv4(packet, at, end) : quotedIpv6(packet, at, end);
+  if (!quoted || ![TCP, UDP].includes(quoted.protocol) || end - quoted.l4 < 8) return undefined;
+  return quoted;
 }
 
 /** A packet that an ICMP error quotes. */

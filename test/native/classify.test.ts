@@ -4,7 +4,18 @@ import { test } from "node:test";
 import { native } from "./addon.ts";
 import { flowKey, shardOf } from "./filter-model.ts";
 import { withoutRoot } from "./namespace.ts";
-import { build, DESTINATION_MAC, ICMP, ICMPV6, IPV6, type Packet, TCP, UDP, VLAN } from "./packets.ts";
+import {
+  build,
+  DESTINATION_MAC,
+  ICMP,
+  ICMPV6,
+  IPV6,
+  network,
+  type Packet,
+  TCP,
+  UDP,
+  VLAN,
+} from "./packets.ts";
 import { generator, randomPacket } from "./random.ts";
 import {
   BACKEND_PORT,
@@ -76,6 +87,25 @@ const answer6: Packet = {
   protocol: UDP,
 };
 
+/** What a router says about a client's packet to a backend. @param from the address of the router or of the backend */
+function error(quoted: Packet, type: number, from = quoted.destination): Packet {
+  const protocol = quoted.destination.length === 4 ? ICMP : ICMPV6;
+  return { source: from, destination: quoted.source, protocol, message: { type, quote: network(quoted) } };
+}
+const toBackend4: Packet = {
+  source: answer4.destination,
+  destination: answer4.source,
+  protocol: TCP,
+  sourcePort: 4000,
+  destinationPort: BACKEND_PORT,
+};
+const toBackend6: Packet = { ...toBackend4, source: vip6.source, destination: answer6.source, protocol: UDP };
+/** The same without what the quote has at its end. */
+function cut(packet: Packet, bytes: number): Packet {
+  const { type, quote } = packet.message!;
+  return { ...packet, message: { type, quote: quote.slice(0, bytes) } };
+}
+
 /** Changes bytes of a built packet. */
 function patch(packet: Packet, offset: number, ...values: number[]): Uint8Array {
   const bytes = build(packet);
@@ -122,6 +152,24 @@ const taken: [string, Uint8Array][] = [
     "an answer to the first port of checks through the data plane",
     build({ ...answer4, destination: OWN_V4, destinationPort: PROBE_PORTS.first }),
   ],
+  ["port unreachable of a backend", build(error(toBackend4, 3))],
+  ["fragmentation needed of a router behind the balancer", build(error(toBackend4, 3, [10, 7, 7, 7]))],
+  ["a quote of 8 bytes of layer 4", build(cut(error(toBackend4, 11), 28))],
+  ["a quoted header with options", build(cut(error({ ...toBackend4, options: 40 }, 12), 68))],
+  ["a quoted first fragment", build(error({ ...toBackend4, fragment: 0x2000 }, 3))],
+  ["packet too big over IPv6", build(error(toBackend6, 2))],
+  [
+    "a quote with extension headers",
+    build(error({ ...toBackend6, extensions: [extension(0), extension(60, 3)] }, 1)),
+  ],
+  [
+    "a quoted first fragment over IPv6",
+    build(error({ ...toBackend6, extensions: [{ type: 44, bytes: [0, 0, 0, 1, 0, 0, 0, 9] }] }, 1)),
+  ],
+  [
+    "an error about a check through the data plane",
+    build(error({ ...toBackend4, source: OWN_V4, sourcePort: PROBE_PORTS.first + 1 }, 3)),
+  ],
   ["ping", build({ ...vip4, protocol: ICMP })],
   ["ping over IPv6", build({ ...vip6, protocol: ICMPV6 })],
   ["TTL 0: the engine counts it", patch(vip4, 22, 0)],
@@ -138,6 +186,25 @@ const passed: [string, Uint8Array][] = [
   ["from a backend, but from another port", build({ ...answer4, sourcePort: 8081 })],
   ["from a backend, but with another protocol", build({ ...answer4, protocol: 132 })],
   ["ping of a backend to a client", build({ ...answer4, protocol: ICMP })],
+  ["an error about another port of a backend", build(error({ ...toBackend4, destinationPort: 8081 }, 3))],
+  ["an error about another client's packet", build({ ...error(toBackend4, 3), destination: [192, 0, 2, 9] })],
+  ["an error about a packet of the host's own", build(error({ ...toBackend4, source: OWN_V4 }, 3))],
+  ["an error over IPv6 of the host's own", build(error({ ...toBackend6, source: OWN_V6 }, 1))],
+  ["a message that is no error", build(error(toBackend4, 5))],
+  ["a message over IPv6 that is no error", build(error(toBackend6, 5))],
+  ["a quote that is cut short", build(cut(error(toBackend4, 3), 27))],
+  ["a quoted header that is cut short", build(cut(error(toBackend4, 3), 19))],
+  ["a quote over IPv6 that is cut short", build(cut(error(toBackend6, 1), 47))],
+  ["a quoted later fragment", build(error({ ...toBackend4, fragment: 0x0010 }, 3))],
+  [
+    "a quoted later fragment over IPv6",
+    build(error({ ...toBackend6, extensions: [{ type: 44, bytes: [0, 0, 0, 9, 0, 0, 0, 9] }] }, 1)),
+  ],
+  ["a quote of another protocol", build(error({ ...toBackend4, protocol: 132 }, 3))],
+  [
+    "a quote of the other IP version",
+    build({ ...error(toBackend4, 3), message: { type: 3, quote: network(toBackend6) } }),
+  ],
   ["a fragment of an answer", build({ ...answer4, fragment: 0x2000 })],
   ["an answer to the machine itself", build({ ...answer4, destination: OWN_V4 })],
   ["an answer to the machine itself over IPv6", build({ ...answer6, destination: OWN_V6 })],

@@ -73,23 +73,37 @@ export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[])
     const payload = at16(l3 + 4);
     if (at(l3) >> 4 !== 6 || packet.length < l3 + 40 + payload) return null;
     const end = l3 + 40 + payload;
-    let next = at(l3 + 6);
-    let l4 = l3 + 40;
-    for (let headers = 0; EXTENSION_HEADERS.includes(next); headers++) {
-      const byAddress = () => find(16, l3 + 24, next, true, l4, end - l4, l3 + 8);
-      if (next === AUTHENTICATION || headers === 8) return byAddress();
-      if (end - l4 < 8) return null;
-      if (next === FRAGMENT && (at16(l4 + 2) & 0xfff9) !== 0) return byAddress();
-      if (next === ROUTING && at(l4 + 3) !== 0) return byAddress();
-      const bytes = next === FRAGMENT ? 8 : 8 + 8 * at(l4 + 1);
-      if (end - l4 < bytes) return null;
-      if (l4 + bytes > 255) return byAddress();
-      next = at(l4);
-      l4 += bytes;
-    }
+    const how = walk(at(l3 + 6), l3 + 40, end, 255);
+    if (how === null) return null;
+    const { next, l4, stopped } = how;
+    if (stopped) return find(16, l3 + 24, next, true, l4, end - l4, l3 + 8);
     return find(16, l3 + 24, next, false, l4, end - l4, l3 + 8);
   }
   return null;
+
+  /** Walks extension headers. `stopped`: at one that is not walked, or a fragment header; null: one is cut short. */
+  function walk(
+    first: number,
+    from: number,
+    end: number,
+    most: number,
+  ): { next: number; l4: number; stopped?: "refused" | "fragment" } | null {
+    let next = first;
+    let l4 = from;
+    for (let headers = 0; EXTENSION_HEADERS.includes(next); headers++) {
+      const refused = { next, l4, stopped: "refused" } as const;
+      if (next === AUTHENTICATION || headers === 8) return refused;
+      if (end - l4 < 8) return null;
+      if (next === FRAGMENT && (at16(l4 + 2) & 0xfff9) !== 0) return { next, l4, stopped: "fragment" };
+      if (next === ROUTING && at(l4 + 3) !== 0) return refused;
+      const bytes = next === FRAGMENT ? 8 : 8 + 8 * at(l4 + 1);
+      if (end - l4 < bytes) return null;
+      if (l4 + bytes > most) return refused;
+      next = at(l4);
+      l4 += bytes;
+    }
+    return { next, l4 };
+  }
 
   /** `addressRule`: a fragment, or what hides its ports. */
   function find(
@@ -107,21 +121,53 @@ export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[])
     if (!addressRule && !hasPorts && protocol !== icmp) return null;
     if (!addressRule && room < (protocol === TCP ? 20 : 8)) return null;
     const service = findService(address, hasPorts ? protocol : icmp, hasPorts ? at16(l4 + 2) : 0);
-    if (service === undefined) return hasPorts ? answer(address, at16(l4 + 2)) : null;
+    if (service === undefined) {
+      if (hasPorts) return answer(source, protocol, l4, l4 + 2);
+      return addressRule ? null : answeredError();
+    }
     const words =
       addressBytes === 4 ? [raw(destination, 4), 0n] : [raw(destination, 8), raw(destination + 8, 8)];
     const target = service.wide ? [...words, raw(l4 + 2, 2)].reduce(fold, secret[2]!) : 0n;
     return keyOf(service.number, source, hasPorts ? raw(l4, 2) : 0n, target);
 
-    /** The key of a packet that a backend sends to a client: the client's packets have it, too. */
-    function answer(client: number[], clientPort: number): bigint | null {
-      const backend = [...packet.subarray(source, source + addressBytes)];
-      const number = slotOf(serviceKey(backend, protocol, at16(l4), "return"));
+    /**
+     * The key of a packet that a backend sends to a client: the client's packets have it, too.
+     * @param backend where its address is @param port where its port is @param clientPort where the client's is
+     */
+    function answer(backend: number, protocol: number, port: number, clientPort: number): bigint | null {
+      const from = [...packet.subarray(backend, backend + addressBytes)];
+      const number = slotOf(serviceKey(from, protocol, at16(port), "return"));
       if (number === undefined) return null;
-      const range = slotOf(serviceKey(client, 0, 0, "own"));
+      const range = slotOf(serviceKey(address, 0, 0, "own"));
       const [first, count] = [(range ?? 0) & 0xffff, (range ?? 0) >>> 16];
-      if (range !== undefined && (clientPort < first || clientPort >= first + count)) return null;
-      return keyOf(number, destination, raw(l4 + 2, 2), 0n);
+      const ofClient = at16(clientPort);
+      if (range !== undefined && (ofClient < first || ofClient >= first + count)) return null;
+      return keyOf(number, destination, raw(clientPort, 2), 0n);
+    }
+
+    /** The key of an ICMP error that quotes a packet of a client's to a backend. */
+    function answeredError(): bigint | null {
+      const isV4 = addressBytes === 4;
+      if (!(isV4 ? [3, 11, 12] : [1, 2, 3, 4]).includes(at(l4))) return null;
+      const quote = l4 + 8;
+      const end = l4 + room;
+      if (end - quote < (isV4 ? 20 : 40) || at(quote) >> 4 !== (isV4 ? 4 : 6)) return null;
+      let quoted = { next: at(quote + 9), l4: quote + (at(quote) & 15) * 4 };
+      if (isV4) {
+        if (quoted.l4 - quote < 20 || (at16(quote + 6) & 0x1fff) !== 0) return null;
+      } else {
+        const how = walk(at(quote + 6), quote + 40, end, quote + 40 + 255);
+        if (how === null || how.stopped === "refused") return null;
+        quoted = how;
+        if (how.stopped === "fragment") {
+          if (at16(how.l4 + 2) >> 3 !== 0) return null;
+          quoted = { next: at(how.l4), l4: how.l4 + 8 };
+        }
+      }
+      if ((quoted.next !== TCP && quoted.next !== UDP) || end - quoted.l4 < 8) return null;
+      const client = quote + (isV4 ? 12 : 8);
+      for (let i = 0; i < addressBytes; i++) if (at(client + i) !== address[i]) return null;
+      return answer(client + addressBytes, quoted.next, quoted.l4 + 2, quoted.l4);
     }
 
     /** @param end where the client's address is @param port the client's, raw */

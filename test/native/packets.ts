@@ -26,6 +26,8 @@ export interface Packet {
   extensions?: { type: number; bytes: number[] }[];
   /** Bytes after the layer-4 header. */
   payload?: number;
+  /** What stands behind the first 8 bytes of an ICMP or ICMPv6 message, and its type; an echo request without. */
+  message?: { type: number; quote: number[] };
 }
 
 const bytes16 = (value: number): number[] => [(value >> 8) & 255, value & 255];
@@ -37,19 +39,22 @@ export const SOURCE_MAC = Uint8Array.of(2, 0, 0, 0, 0, 2);
 
 /** The packet's bytes, MAC addresses `02:…:02` to `02:…:01`. Checksums are 0: nobody here looks at them. */
 export function build(packet: Packet): Uint8Array {
-  const v6 = packet.destination.length === 16;
   const ethernet = [...DESTINATION_MAC, ...SOURCE_MAC];
   for (const tag of packet.vlans ?? []) ethernet.push(...bytes16(tag), 0, 7);
-  ethernet.push(...bytes16(v6 ? IPV6 : IPV4));
-  const layer4 = transport(packet);
-  return Uint8Array.from([
-    ...ethernet,
-    ...(v6 ? ipv6(packet, layer4.length) : ipv4(packet, layer4.length)),
-    ...layer4,
-  ]);
+  ethernet.push(...bytes16(packet.destination.length === 16 ? IPV6 : IPV4));
+  return Uint8Array.from([...ethernet, ...network(packet)]);
 }
 
-function transport({ protocol, sourcePort = 0, destinationPort = 0, payload = 0 }: Packet): number[] {
+/** The packet from its IP header on, such as an ICMP error quotes it. */
+export function network(packet: Packet): number[] {
+  const layer4 = transport(packet);
+  const isV6 = packet.destination.length === 16;
+  return [...(isV6 ? ipv6(packet, layer4.length) : ipv4(packet, layer4.length)), ...layer4];
+}
+
+function transport(packet: Packet): number[] {
+  const { protocol, sourcePort = 0, destinationPort = 0, payload = 0, message } = packet;
+  if (message) return [message.type, 0, 0, 0, 0, 0, 0, 0, ...message.quote];
   const data = Array.from({ length: payload }, (_, index) => index & 255);
   const ports = [...bytes16(sourcePort), ...bytes16(destinationPort)];
   if (protocol === TCP) return [...ports, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0, ...data];

@@ -1,5 +1,5 @@
 // Random packets, the same for the same seed.
-import { build, ICMP, ICMPV6, type Packet, SERVICE_VLAN, TCP, UDP, VLAN } from "./packets.ts";
+import { build, ICMP, ICMPV6, network, type Packet, SERVICE_VLAN, TCP, UDP, VLAN } from "./packets.ts";
 import {
   BACKEND_PORT,
   BACKENDS_V4,
@@ -60,6 +60,27 @@ export function randomPacket(below: (limit: number) => number): Uint8Array {
       sourcePort: oneIn(8) ? below(65536) : BACKEND_PORT,
       destinationPort: oneIn(2) ? below(65536) : PROBE_PORTS.first - 50 + below(200),
     };
+  }
+  if (oneIn(8)) quoteSomething();
+  /** Makes it an ICMP error, mostly about a client's packet to a backend. */
+  function quoteSomething(): void {
+    packet.protocol = oneIn(16) ? pick([ICMP, ICMPV6]) : v6 ? ICMPV6 : ICMP;
+    packet.destination = oneIn(4) ? (v6 ? OWN_V6 : OWN_V4) : address();
+    const quoted: Packet = {
+      source: oneIn(8) ? address() : packet.destination,
+      destination: oneIn(8) ? address() : pick(v6 ? BACKENDS_V6 : BACKENDS_V4),
+      protocol: oneIn(8) ? pick([ICMP, 47, 132]) : pick([TCP, UDP]),
+      sourcePort: oneIn(2) ? below(65536) : PROBE_PORTS.first - 50 + below(200),
+      destinationPort: oneIn(8) ? below(65536) : BACKEND_PORT,
+      options: oneIn(4) ? 4 * below(11) : 0,
+      fragment: oneIn(8) ? pick([0x2000, below(0x2000)]) : 0x4000,
+      extensions: oneIn(3) ? Array.from({ length: below(oneIn(4) ? 11 : 4) }, () => header()) : [],
+      payload: below(64),
+    };
+    const quote = network(quoted);
+    if (oneIn(16)) quote[below(quote.length)] = below(256);
+    const type = oneIn(8) ? below(256) : pick(v6 ? [1, 2, 3, 4] : [3, 11, 12]);
+    packet.message = { type, quote: oneIn(4) ? quote.slice(0, below(quote.length + 1)) : quote };
   }
   const bytes = build(packet);
   if (oneIn(8)) bytes[below(bytes.length)] = below(256);

@@ -14,7 +14,7 @@ interface Target {
   address: string;
   protocol: "tcp" | "udp" | "icmp" | "other";
   port: number;
-  /** An ICMP error about a packet from there, not a packet to it. */
+  /** An ICMP error about a packet from there, not a packet to it; or about a client's packet to where `from` is. */
   error?: boolean;
   /** A fragment of a datagram to it. */
   fragment?: boolean;
@@ -124,13 +124,15 @@ function answer(setup: ModelSetup): fc.Arbitrary<Target> | undefined {
         ),
     );
   if (origins.length === 0) return undefined;
-  return fc
-    .constantFrom(...origins)
-    .chain((origin) =>
-      fc
-        .record({ port: clientPort, address: client(setup, origin.from.address) })
-        .map((to) => ({ ...origin, ...to })),
-    );
+  return fc.constantFrom(...origins).chain((origin) =>
+    fc
+      .record({
+        port: clientPort,
+        address: client(setup, origin.from.address),
+        error: fc.nat(3).map((n) => n === 0),
+      })
+      .map((to) => ({ ...origin, ...to })),
+  );
 }
 
 /** A packet that obeys the RFCs, as a builder so that more can be done to it. */
@@ -151,7 +153,7 @@ export function validBuilder(setup: ModelSetup): fc.Arbitrary<PacketBuilder> {
         src: mac,
         family: fc.constant(familyOf(to.address)),
         above: to.fragment ? fc.constant((builder: PacketBuilder) => builder) : layer4(to, serverIds(setup)),
-        ip: to.fragment ? fragment(to) : network(setup, to.address, to.from?.address),
+        ip: to.fragment ? fragment(to) : network(setup, to.address, to.error ? undefined : to.from?.address),
       })
       .map(({ tags, size, dst, src, above, ip }) => {
         const ethernet = tags.reduce((built, tag) => built.vlan(tag), packet().ethernet({ dst, src }));
@@ -247,8 +249,8 @@ function icmpError(from: Target): fc.Arbitrary<Step> {
       type: often(3, fc.nat(13)),
       code: fc.nat(5),
       src: often(from.address, fc.constantFrom(...STRANGERS.filter((each) => familyOf(each) === family))),
-      dst: fc.constantFrom(...CLIENTS[family].slice(0, 3)),
-      dport: clientPort,
+      dst: from.from ? fc.constant(from.from.address) : fc.constantFrom(...CLIENTS[family].slice(0, 3)),
+      dport: from.from ? fc.constant(from.from.port) : clientPort,
       options: often(0, fc.nat(10)),
       fragmentOffset: often(0, fc.nat(0x1fff)),
       chain: often<Extension[]>([], extensions),
