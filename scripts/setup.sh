@@ -118,6 +118,8 @@ missing_packages() {
   has unshare || echo util-linux
   # Only tests in the lab need it, as root. Debian starts it only where it is told to.
   [ "$(id -u)" != 0 ] || has iperf3 || echo iperf3
+  # Only test/oracle needs it.
+  [ -d /usr/lib/python3/dist-packages/scapy ] || echo python3-scapy
   missing_daemons
 }
 

@@ -14,6 +14,8 @@ export const runs = {
   flows: long ? { flows: 30_000, passes: 50 } : { flows: 3000, passes: 3 },
   /** Tables that are swapped under load. */
   publication: long ? { tables: 20_000 } : { tables: 1000 },
+  /** Packets of each mode and families that Scapy looks at. */
+  scapy: long ? { packets: 5000 } : { packets: 200 },
   /** Packets of any bytes. */
   hostile: long ? { packets: 1_000_000 } : { packets: 20_000 },
   /** Configurations that follow each other on a running machine. */
