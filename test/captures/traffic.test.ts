@@ -9,49 +9,19 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
-import { openPcap } from "../../src/io/pcap-reader.ts";
-import type { VerdictLine } from "../../src/replay/replay.ts";
 import type { ReplaySummary } from "../../src/replay/tally.ts";
-import { guideway } from "../commands/guideway.ts";
 import { macBytes } from "../model/bytes.ts";
-import { Model, type Outcome } from "../model/model.ts";
-import { type Config, offlineSetup } from "../model/setup.ts";
-import { decode } from "../packets/decode.ts";
-import { type Dissected, dissectAll } from "./dissect.ts";
+import type { Config } from "../model/setup.ts";
+import { CAPTURE, checkModel, counts, type Replayed, replay, replayAll } from "./replayed.ts";
 import type { ServedFlow } from "./server.ts";
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const CAPTURE = path("traffic.pcap");
-const CONFIG = path("traffic.yaml");
 const served = JSON.parse(readFileSync(path("traffic.json"), "utf8")) as ServedFlow[];
-const config = parse(readFileSync(CONFIG, "utf8")) as Config;
-
-/** A packet of the capture, and what became of it. */
-interface Replayed extends Dissected, VerdictLine {
-  bytes: Uint8Array;
-  out: Uint8Array | undefined;
-  model: Outcome;
-}
+const config = parse(readFileSync(path("traffic.yaml"), "utf8")) as Config;
 
 let packets: Replayed[] = [];
 let summary: ReplaySummary;
 const directory = mkdtempSync(join(tmpdir(), "guideway-capture-"));
-
-async function packetsOf(file: string) {
-  const all = [];
-  for await (const batch of (await openPcap(file)).batches()) all.push(...batch);
-  return all;
-}
-
-/** Replays the capture. */
-function replay(workers: number): { summary: string; verdicts: string; out: string } {
-  const [out, verdicts] = [join(directory, `${workers}.pcap`), join(directory, `${workers}.jsonl`)];
-  const files = ["--out", out, "--verdicts", verdicts, "--json"];
-  const ended = guideway(["replay", CAPTURE, "--config", CONFIG, ...files, "--workers", String(workers)]);
-  assert.equal(ended.stderr, "");
-  assert.equal(ended.status, 0);
-  return { summary: ended.stdout, verdicts: readFileSync(verdicts, "utf8"), out };
-}
 
 /** Packets by a name that some of them have. */
 function grouped(name: (packet: Replayed) => string | undefined): Map<string, Replayed[]> {
@@ -61,39 +31,9 @@ function grouped(name: (packet: Replayed) => string | undefined): Map<string, Re
 }
 
 const backendsOf = (group: readonly Replayed[]) => [...new Set(group.map(({ backend }) => backend))];
-const counts = (values: readonly (string | undefined)[]) =>
-  Object.fromEntries(
-    [...Map.groupBy(values, (each) => String(each))].map(([name, all]) => [name, all.length]),
-  );
-
 suite("recorded traffic", { timeout: 60_000 }, () => {
   before(async () => {
-    const input = await packetsOf(CAPTURE);
-    const found = replay(1);
-    summary = JSON.parse(found.summary) as ReplaySummary;
-    const lines = found.verdicts
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as VerdictLine);
-    const left = (await packetsOf(found.out)).map(({ bytes }) => bytes);
-    const model = new Model(offlineSetup(config));
-    const [first] = input;
-    // A Buffer's slice() is no copy.
-    const outcomes = input.map(({ bytes, seconds, fraction }) =>
-      model.process(
-        Uint8Array.from(bytes),
-        (seconds - first!.seconds) * 1000 + (fraction - first!.fraction) / 1000,
-      ),
-    );
-    model.flush();
-    const dissected = dissectAll(input.map(({ bytes }) => bytes));
-    assert.deepEqual([lines.length, dissected.length], [input.length, input.length]);
-    packets = input.map(({ bytes }, i) => {
-      const line = lines[i]!;
-      const out = line.verdict === "forward" || line.verdict === "reply" ? left.shift() : undefined;
-      return { ...dissected[i]!, ...line, bytes, out, model: outcomes[i]! };
-    });
-    assert.equal(left.length, 0, "packets that left beyond those whose verdict says so");
+    ({ packets, summary } = await replayAll(config, directory));
   });
   after(() => rmSync(directory, { recursive: true }));
 
@@ -182,31 +122,7 @@ suite("recorded traffic", { timeout: 60_000 }, () => {
     }
   });
 
-  test("every packet ends as in the model, byte for byte", () => {
-    for (const { index, verdict, reason, vip, backend, tracked, bytes, out, model } of packets) {
-      const text = `packet ${index + 1}: ${decode(bytes).join("\n")}`;
-      assert.deepEqual(
-        { verdict, reason, vip, backend: backend?.replace(/^.*\//, ""), tracked },
-        {
-          ...{ verdict: model.verdict, reason: model.reason, vip: model.vip ?? null },
-          ...{ backend: model.backend, tracked: model.tracked },
-        },
-        text,
-      );
-      assert.deepEqual(out && decode(out), model.out && decode(model.out), text);
-      assert.deepEqual(out && Buffer.from(out), model.out && Buffer.from(model.out), text);
-    }
-    const reasons = counts(packets.map(({ model }) => model.reason));
-    assert.deepEqual(sorted(summary.reasons), sorted(reasons));
-    const verdicts = counts(packets.map(({ model }) => model.verdict));
-    const { forwarded, replied, passed, dropped } = summary;
-    assert.deepEqual(
-      { forward: forwarded, reply: replied, pass: passed, drop: dropped },
-      { forward: 0, reply: 0, pass: 0, drop: 0, ...verdicts },
-    );
-    for (const [name, count] of Object.entries(summary.backends))
-      assert.equal(count, packets.filter(({ backend }) => backend === name).length, name);
-  });
+  test("every packet ends as in the model, byte for byte", () => checkModel(packets, summary));
 
   test("a forwarded packet is the one that came, with two other MAC addresses", () => {
     const forwarded = packets.filter(({ verdict }) => verdict === "forward");
@@ -217,7 +133,11 @@ suite("recorded traffic", { timeout: 60_000 }, () => {
       const last = Number(address.replace(/^.*[.:]/, pool === "v4" ? "" : "0x"));
       const hop = pool === "v4" ? [2, 0, 10, 0, 0, last] : [2, 6, 0, 0, 0, last];
       const expected = Buffer.from([...hop, ...macBytes("02:bb:00:00:00:01"), ...bytes.subarray(12)]);
-      assert.deepEqual(Buffer.from(out!), expected, `packet ${index + 1}`);
+      assert.deepEqual(
+        out.map((each) => Buffer.from(each)),
+        [expected],
+        `packet ${index + 1}`,
+      );
     }
   });
 
@@ -282,14 +202,18 @@ suite("recorded traffic", { timeout: 60_000 }, () => {
   });
 
   test("2 and 4 workers: the same", () => {
-    const [one, ...more] = [1, 2, 4].map((workers) => {
-      const { out, ...rest } = replay(workers);
-      return { ...rest, out: readFileSync(out) };
-    });
+    const [one, ...more] = [1, 2, 4].map((workers) => replay(config, workers, directory));
     for (const each of more) assert.deepEqual(each, one);
   });
 
-  function sorted(all: Record<string, number>): [string, number][] {
-    return Object.entries(all).sort(([a], [b]) => (a < b ? -1 : 1));
+  for (const forward of ["gre", "ipip", "gue", "nat"] as const) {
+    test(`forward: ${forward}, as in the model; every flow at the same backend`, async () => {
+      const vips = config.vips.map((vip) => ({ ...vip, forward }));
+      const other = await replayAll({ ...config, vips }, directory);
+      checkModel(other.packets, other.summary);
+      const known = new Map(served.map(({ flow, backend }) => [flow, backend]));
+      for (const { flow, backend, verdict } of other.packets)
+        if (flow && verdict === "forward") assert.equal(backend?.slice(-3), known.get(flow), flow);
+    });
   }
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
@@ -8,7 +8,6 @@ import { reasons } from "../../src/dataplane/reasons.ts";
 import type { Explanation } from "../../src/explain/explain.ts";
 import { MEANINGS } from "../../src/explain/meanings.ts";
 import { openPcap } from "../../src/io/pcap-reader.ts";
-import type { VerdictLine } from "../../src/replay/replay.ts";
 import { capture } from "../io/captures.ts";
 import { Model } from "../model/model.ts";
 import { offlineSetup } from "../model/setup.ts";
@@ -51,26 +50,19 @@ function explain(...options: string[]): Explanation {
   return JSON.parse(stdout) as Explanation;
 }
 
-/** The bytes that replay writes for packets of different flows; undefined for those that do not leave. */
+/**
+ * What replay writes for packets of different flows; undefined for those that do not leave, the first fragment for those that
+ * leave in several. Each has a time of its own, by which it is known again.
+ */
 async function replayed(packets: Uint8Array[]): Promise<(string | undefined)[]> {
-  const [input, output, list] = ["in.pcap", "out.pcap", "out.jsonl"].map((name) => join(directory, name)) as [
-    string,
-    string,
-    string,
-  ];
-  writeFileSync(input, capture(packets.map((bytes) => ({ bytes }))));
-  const { status } = guideway(["replay", input, "--config", config, "--out", output, "--verdicts", list]);
+  const [input, output] = [join(directory, "in.pcap"), join(directory, "out.pcap")];
+  writeFileSync(input, capture(packets.map((bytes, fraction) => ({ bytes, fraction }))));
+  const { status } = guideway(["replay", input, "--config", config, "--out", output]);
   assert.equal(status, 0);
-  const left: string[] = [];
+  const left = new Map<number, string>();
   for await (const batch of (await openPcap(output)).batches())
-    left.push(...batch.map(({ bytes }) => hex(bytes)));
-  const lines = readFileSync(list, "utf8")
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as VerdictLine);
-  return lines.map(({ verdict }) =>
-    verdict === "forward" || verdict === "reply" ? left.shift() : undefined,
-  );
+    for (const { bytes, fraction } of batch) if (!left.has(fraction)) left.set(fraction, hex(bytes));
+  return packets.map((_, index) => left.get(index));
 }
 
 suite("guideway explain", () => {

@@ -74,7 +74,11 @@ const EXPLAINED: Record<string, { bytes: Uint8Array; times?: number }> = {
   "extension-header": { bytes: ip6.extension({ type: 51 }).tcp(syn).bytes() },
   "icmp-unsupported": { bytes: to("10.99.0.3").icmp({ type: 8 }).bytes() },
   "no-backend": { bytes: to("10.99.0.3").tcp(syn).bytes() },
-  "too-big": { bytes: to("10.99.0.2").udp({ dport: 53 }).payload(1450).bytes() },
+  "too-big-replied": { bytes: to("10.99.0.2").udp({ dport: 53 }).payload(1450).bytes() },
+  // Nobody is told: it may be cut, and a router should have done so.
+  "too-big": {
+    bytes: packet().ethernet().ipv4({ src: CLIENT, dst: VIP, df: false }).tcp(syn).payload(1500).bytes(),
+  },
   oversized: { bytes: new Uint8Array(1793) },
   "fragment-tiny": {
     bytes: packet()
@@ -116,6 +120,7 @@ const ONLY_RUNNING: Record<string, string> = {
   unresolved: "offline every next hop has a MAC address",
   "tx-full": "offline no more packets are in flight than the ring takes",
   "handoff-full": "offline no more packets are in flight than the ring takes",
+  "no-frame": "offline there are frames for the fragments of every packet of a round",
   trapped: "it takes a defect of the engine, and replay ends with TRAPPED then",
   "no-route": "offline all clients are behind one router",
 };
