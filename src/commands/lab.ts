@@ -16,7 +16,7 @@ export function register(program: Command): void {
     .option("--arms <n>", "interfaces per balancer; with 2 the backends are on the second", Number, 1)
     .option(
       "--forward <mode>",
-      "how balancers deliver: l2, gre (backends decapsulate) or nat (backends answer through lb1)",
+      "how balancers deliver: l2; gre, ipip or gue (backends decapsulate); nat (backends answer through lb1)",
       "l2",
     )
     .option("--vip <address...>", "addresses or prefixes that backends hold (default: 10.99.0.1 fd99::1)")

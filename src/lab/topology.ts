@@ -18,10 +18,11 @@ import { LabError } from "./errors.ts";
 export type Family = "v4" | "v6";
 export type Role = "client" | "router" | "balancer" | "backend";
 /**
- * How balancers of this lab deliver: `gre` puts a decapsulator on the backends and leaves room in their TCP segments; with `nat`
- * backends have no VIPs, and answer through lb1.
+ * How balancers of this lab deliver: the tunnels put a decapsulator on the backends and leave room in their TCP segments; with
+ * `nat` backends have no VIPs, and answer through lb1.
  */
-export const FORWARDS = ["l2", "gre", "nat"] as const;
+export const TUNNELS = ["gre", "ipip", "gue"] as const;
+export const FORWARDS = ["l2", ...TUNNELS, "nat"] as const;
 export type Forward = (typeof FORWARDS)[number];
 
 export interface TopologyOptions {
@@ -98,7 +99,7 @@ export const MAX_BACKENDS = 79;
 
 const PREFIX = /^[a-z][a-z0-9]{0,7}$/;
 const NODE = /^(client|router|lb[1-9]|be[1-9][0-9]?)$/;
-/** The largest encapsulation a segment has to leave room for: outer IPv6 (40) with UDP (8) and GUE (4); GRE needs 44. */
+/** What a segment has to leave room for: outer IPv6 (40), UDP (8), and 4 for a GUE header of variant 0; others need less. */
 const TUNNEL_BYTES = 52;
 
 /** Where segment `index` lives; both networks also number its nodes. */
@@ -198,14 +199,15 @@ export function labTopology(options: TopologyOptions): Topology {
     for (let arm = 0; arm < arms; arm++) connect(name, `eth${arm}`, arm, 10 + number, { port: "pass" });
   }
   const last = segment(arms - 1);
-  const advmss = forward === "gre" ? { v4: mtu - 40 - TUNNEL_BYTES, v6: mtu - 60 - TUNNEL_BYTES } : undefined;
+  const isTunnel = (TUNNELS as readonly string[]).includes(forward);
+  const advmss = isTunnel ? { v4: mtu - 40 - TUNNEL_BYTES, v6: mtu - 60 - TUNNEL_BYTES } : undefined;
   // Where backends send what is for others: to the router, or to lb1.
   const gateway = forward === "nat" ? 11 : 1;
   const held = forward === "nat" ? [] : vips.map(vipPrefix);
   for (let number = 1; number <= backends; number++) {
     const name = `be${number}`;
     addNode(name, "backend", defaultRoutes(last.v4 + gateway, last.v6 + gateway, advmss), held);
-    connect(name, "eth0", arms - 1, 20 + number, forward === "gre" ? { inside: "decap" } : {});
+    connect(name, "eth0", arms - 1, 20 + number, isTunnel ? { inside: "decap" } : {});
   }
   return { prefix, forward, vips, nodes, links, bridges };
 }

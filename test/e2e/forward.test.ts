@@ -1,9 +1,11 @@
-// Real clients and servers through the balancer: every way of forwarding, both families, one worker and two.
+// Real clients and servers through the balancer: the ways of forwarding with direct server return, both families, one worker and
+// two.
 
 import assert from "node:assert/strict";
 import { after, before, suite, type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Lab } from "../../src/lab/lab.ts";
+import { TUNNELS } from "../../src/lab/topology.ts";
 import { runTransfer, startServers, vipUrl } from "../../src/lab/traffic.ts";
 import { skipReason } from "../lab/machine.ts";
 import { type Balancer, startBalancer } from "./harness.ts";
@@ -22,7 +24,7 @@ import type { UdpResult } from "./udp.ts";
 const UDP = fileURLToPath(new URL("./udp.ts", import.meta.url));
 const OPTIONS = { skip: skipReason(), timeout: 120_000 };
 const BACKENDS = 4;
-const REQUESTS = 2000;
+const REQUESTS = 1000;
 const LONG_LIVED = 8;
 const TRANSFER_BYTES = 20_000_000;
 const UDP_FLOWS = 40;
@@ -32,7 +34,7 @@ const OTHER_PACKETS = 60;
 /** Part of the packets that a busy machine may lose on its way through the lab's queues; TCP sends them again. */
 const LOST = 0.01;
 
-for (const forward of ["l2", "gre"] as const) {
+for (const forward of ["l2", ...TUNNELS] as const) {
   suite(`forward: ${forward}`, OPTIONS, () => {
     let lab: Lab;
     before(async () => {
@@ -60,7 +62,8 @@ for (const forward of ["l2", "gre"] as const) {
       });
     }
 
-    for (const workers of [1, 2]) {
+    // What workers do together is the same in every tunnel.
+    for (const workers of forward === "ipip" || forward === "gue" ? [2] : [1, 2]) {
       test(`${workers === 1 ? "one worker" : "two workers"}`, async (t) => {
         const balancer = await startBalancer(lab, "lb1", configOf(lab, { workers }));
         t.after(() => balancer.close());
@@ -71,6 +74,7 @@ for (const forward of ["l2", "gre"] as const) {
         for (const family of ["v4", "v6"] as const) {
           // Port 8080 is the tunnel through the other family; without tunnels it is the same as port 80.
           const urls = (forward === "l2" ? [80] : [80, 8080]).map((port) => vipUrl(VIP[family], port));
+          flows += await curl(t, family, urls);
           flows += await manyRequests(t, `${family}: ${REQUESTS} requests`, urls);
           flows += await transfers(t, family, urls);
           flows += await datagrams(t, family);
@@ -122,6 +126,17 @@ for (const forward of ["l2", "gre"] as const) {
         connections = ok - longLived.ok + LONG_LIVED;
       });
       return connections;
+    }
+
+    async function curl(t: TestContext, family: "v4" | "v6", urls: string[]): Promise<number> {
+      await t.test(`${family}: curl`, async () => {
+        for (const url of urls) {
+          const argv = ["curl", "--silent", "--show-error", "--globoff", "--max-time", "5", url];
+          const { stdout } = await lab.exec("client", argv);
+          assert.ok(lab.nodes("backend").includes(stdout.trim()), stdout);
+        }
+      });
+      return urls.length;
     }
 
     async function transfers(t: TestContext, family: "v4" | "v6", urls: string[]): Promise<number> {

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { MAX_EXTRAS } from "../../assembly/layout.ts";
+import { isTunnel } from "../../src/config/tunnel.ts";
 import type { BackendStatus, MachineStatus } from "../../src/control/status.ts";
 import type { FrameAudit } from "../../src/dataplane/audit.ts";
 import { reasonCode, verdictOf } from "../../src/dataplane/reasons.ts";
@@ -90,18 +91,16 @@ export async function requests(lab: Lab, count: number, options: ClientOptions):
 /**
  * Waits until nothing is on its way, then checks that every frame is where it belongs. One per queue may be out of sight: in
  * copy mode the kernel takes a frame from the FILL ring for each packet, and when it then cannot deliver the packet it
- * keeps the frame in the queue's pool for the next one (xp_alloc and xp_free, net/xdp/xsk_buff_pool.c).
+ * keeps the frame in the queue's pool for the next one (xp_alloc and xp_free, net/xdp/xsk_buff_pool.c). Where there are tunnels,
+ * each worker keeps some for the second fragment of what is too big.
  */
 export async function checkFrames(balancer: Balancer): Promise<void> {
   let audit: FrameAudit | undefined;
   const { interfaces, workers, vips } = await balancer.status();
-  const queues = interfaces.reduce((sum, each) => sum + each.queues, 0);
-  // Where a packet may leave in fragments, each worker keeps frames for those.
-  const kept = vips.some(({ forward }) => forward !== "l2" && forward !== "nat")
-    ? workers.length * MAX_EXTRAS
-    : 0;
-  const settled = ({ places, total, missing }: FrameAudit) =>
-    places.fill + places.free === total - missing.length && places.free <= kept;
+  const queues = sum(interfaces.map((each) => each.queues));
+  const kept = vips.some(({ forward }) => isTunnel(forward)) ? workers.length * MAX_EXTRAS : 0;
+  const settled = ({ places: { fill, free }, total, missing }: FrameAudit) =>
+    fill + free === total - missing.length && free <= kept;
   await eventually("all frames are back", async () => {
     audit = await balancer.frames();
     return settled(audit);

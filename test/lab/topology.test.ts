@@ -41,14 +41,16 @@ test("the default lab is one balancer and four backends behind a router", () => 
   assert.deepEqual(topology.nodes.at(-1)!.loopback, ["10.99.0.1/32", "fd99::1/128"]);
 });
 
-test("a gre lab decapsulates on the backends and leaves 52 bytes of room in every segment", () => {
-  const topology = labTopology({ prefix: "gw1", forward: "gre", backends: 1 });
-  assert.equal(interfacesOf(topology, "be1")[0]!.xdp, "decap");
-  assert.deepEqual(
-    topology.nodes.at(-1)!.routes.map((route) => route.advmss),
-    [1408, 1388],
-  );
-});
+for (const forward of ["gre", "ipip", "gue"] as const) {
+  test(`backends of a ${forward} lab decapsulate, and leave 52 bytes of room in every segment`, () => {
+    const topology = labTopology({ prefix: "gw1", forward, backends: 1 });
+    assert.equal(interfacesOf(topology, "be1")[0]!.xdp, "decap");
+    assert.deepEqual(
+      topology.nodes.at(-1)!.routes.map((route) => route.advmss),
+      [1408, 1388],
+    );
+  });
+}
 
 test("with two arms the backends are on the second segment", () => {
   const topology = labTopology({ prefix: "gw1", arms: 2, backends: 1 });
@@ -86,7 +88,7 @@ for (const [what, options] of Object.entries<Partial<TopologyOptions>>({
   "a VIP that is no address": { vips: ["10.99.0.1; reboot"] },
   "a VIP with a zone": { vips: ["fe80::1%eth0"] },
   "a VIP with a long prefix": { vips: ["10.99.0.0/33"] },
-  "an unknown way to forward": { forward: "ipip" as "gre" },
+  "an unknown way to forward": { forward: "sit" as "gre" },
 })) {
   test(`${what} is refused`, () => {
     assert.throws(
