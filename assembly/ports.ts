@@ -31,6 +31,7 @@ import {
   NO_SOCKET,
   PACKET_BYTES,
   PACKET_KIND_FRAGMENT,
+  PACKET_KIND_RETURN,
   RING_NEED_WAKEUP,
   WORKER_HANDOFF,
   WORKER_IN_HAND,
@@ -261,14 +262,21 @@ function free(packet: Packet): void {
   freed++;
 }
 
+/** Ports in the packet, or in its datagram's first fragment, if they are known; 0 of what is no fragment. */
+function portsToHand(packet: Packet): u32 {
+  if ((packet.kind & PACKET_KIND_FRAGMENT) == 0) return 0;
+  return (packet.kind & PACKET_KIND_RETURN) == 0 ? packet.ports : <u32>packet.tag;
+}
+
 /** Hands a packet to the owner of its shard, as it came; a fragment together with its ports, if they are known. */
 function hand(packet: Packet): bool {
   const owner = ownerOf(packet.key);
   const ring: usize = load<u32>(block + (owner << 2), WORKER_HANDOFF);
   if (ring == 0) return false;
   const index = load<u32>(ring, MEMORY_RING_PRODUCER);
-  const ports = packet.kind == PACKET_KIND_FRAGMENT ? packet.ports : 0;
-  if (!pushBlock(ring, HANDOFF_ENTRIES, index, packet.start - <u32>frames, packet.length, ports))
+  if (
+    !pushBlock(ring, HANDOFF_ENTRIES, index, packet.start - <u32>frames, packet.length, portsToHand(packet))
+  )
     return false;
   atomic.store<u32>(ring + MEMORY_RING_PRODUCER, index + 1);
   store<u32>(block, load<u32>(block, WORKER_WAKE) | (1 << owner), WORKER_WAKE);

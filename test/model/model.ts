@@ -10,12 +10,12 @@ import { datagramTag, Fragments, type Ports } from "./fragments.ts";
 import { Guard, serverIdOf } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
 import { Origins, translated, translatedError } from "./nat.ts";
-import { type Parsed, parse, type Quoted } from "./parse.ts";
+import { clientsTuple, type Parsed, parse, type Quoted } from "./parse.ts";
 import { echoReply, withMacs } from "./rewrite.ts";
 import { Services } from "./services.ts";
 import type { BackendSetup, BackendState, ModelSetup } from "./setup.ts";
 import { Sources } from "./sources.ts";
-import { encapsulate, framed, sourceAddress } from "./tunnel.ts";
+import { framed, tunnelled } from "./tunnel.ts";
 
 export interface Outcome {
   verdict: "forward" | "reply" | "pass" | "drop";
@@ -233,7 +233,7 @@ export class Model {
   /** §10. */
   #fragment(packet: Uint8Array, fragment: Fragment, outcome: Outcome): Outcome {
     const { ip, identification, isFirst } = fragment;
-    const shard = outcome.key & 255n;
+    const shard = this.#shardOf(fragment) & 255n;
     const tag = datagramTag(this.#setup.secret, fragment.tuple, identification);
     const bytes = (from: number) => packet.slice(ip.l4 + from, ip.l4 + from + 2);
     const ownPorts = { sourcePort: bytes(0), destinationPort: bytes(2) };
@@ -255,9 +255,18 @@ export class Model {
     return outcome;
   }
 
+  /** The address key: of a source and address service, or of the client to whom a backend sends. */
+  #shardOf({ ip, tuple, service }: Fragment): bigint {
+    const { secret } = this.#setup;
+    return service
+      ? flowKey(secret, tuple, service.number, service.wide)
+      : flowKey(secret, { ...tuple, source: ip.destination }, 0, false);
+  }
+
   /** A fragment whose ports are known is like any packet of its flow. */
   #follow(packet: Uint8Array, fragment: Fragment, ports: Ports): Partial<Outcome> {
     const { ip, tuple, tcpFlags, isFirst } = fragment;
+    if (!fragment.service) return this.#followAnswer(packet, fragment, ports);
     const service = this.#services.find(ip.destination, ip.protocol, field(ports.destinationPort, 0, 2));
     if (!service) return { verdict: "drop", reason: "fragment" };
     const flow: Flow & Part = {
@@ -273,6 +282,17 @@ export class Model {
     const guarded = this.#guarded(flow);
     if (guarded) return { ...known, verdict: "drop", reason: guarded };
     return { ...known, ...this.#forward(packet, flow, key) };
+  }
+
+  #followAnswer(packet: Uint8Array, { ip, tcpFlags, isFirst }: Fragment, ports: Ports): Partial<Outcome> {
+    const origin = this.#origins.find(ip, field(ports.sourcePort, 0, 2));
+    if (!origin) return { verdict: "drop", reason: "fragment" };
+    const { service } = origin;
+    const tuple = clientsTuple(ip, origin, ip.protocol, ports.destinationPort);
+    const key = flowKey(this.#setup.secret, tuple, service.number, service.wide);
+    const answer = { step: "answer", ip, origin, service, tuple, tcpFlags, isLater: !isFirst } as const;
+    const known = { service: service.number, vip: service.vip.name, key };
+    return { ...known, ...this.#answer(packet, answer, key) };
   }
 
   /** §9. Undefined for a packet without the server id of a usable backend. */
@@ -312,8 +332,8 @@ export class Model {
   }
 
   /** §11: an answer goes back to the client, whether its flow is known or not. */
-  #answer(packet: Uint8Array, answer: Answer, key: bigint): Partial<Outcome> {
-    const { ip, origin, tcpFlags, quoted } = answer;
+  #answer(packet: Uint8Array, answer: Answer & Part, key: bigint): Partial<Outcome> {
+    const { ip, origin, tcpFlags, quoted, isLater } = answer;
     // An ICMP error about a client's packet leaves no trace.
     const track = quoted ? TRACK_NONE : this.#conntrack.answer(key, origin.backend.id, tcpFlags);
     const { backend, service, port } = origin;
@@ -323,7 +343,7 @@ export class Model {
     const egress = this.#setup.interfaces[0]!;
     if (ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
     const to = { end: "source", address: service.vip.address, port } as const;
-    const body = quoted ? translatedError(packet, ip, quoted, to) : translated(packet, ip, to);
+    const body = quoted ? translatedError(packet, ip, quoted, to) : translated(packet, ip, to, isLater);
     if (typeof body === "string") return { ...known, verdict: "drop", reason: body };
     return { ...known, verdict: "forward", reason: "return", out: withMacs(body, router, egress.mac) };
   }
@@ -354,38 +374,11 @@ export class Model {
       if (typeof translation === "string") return { ...known, verdict: "drop", reason: translation };
       body = translation;
     } else if (vip.forward !== "l2") {
-      const outer = this.#tunnelled(packet, flow, backend);
+      const outer = tunnelled(packet, flow, backend.address, this.#setup);
       if (outer.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
       body = framed(packet, flow.ip, outer);
     }
     const out = withMacs(body, backend.mac, egress.mac);
     return { ...known, verdict: "forward", reason: tracked ? "hit" : reason, out };
-  }
-
-  /** The packet in the tunnel of its VIP, from the outer header on. */
-  #tunnelled(
-    packet: Uint8Array,
-    { ip, service, tuple }: Pick<Flow, "ip" | "service" | "tuple">,
-    { address }: BackendSetup,
-  ): Uint8Array {
-    const { machine, secret } = this.#setup;
-    const { forward, ttl, guePort, sourcePrefixes } = service.vip;
-    if (forward === "l2" || forward === "nat")
-      throw new Error(`${service.vip.name} is not reached by a tunnel`);
-    const key = flowKey(secret, tuple, service.number, service.wide);
-    const family = familyOf(address);
-    const prefix = sourcePrefixes.find((each) => familyOf(each) === family);
-    const own = family === 4 ? machine.address : machine.address6;
-    const source = prefix ?? own;
-    if (source === undefined) throw new Error(`the machine has no address to reach ${address}`);
-    const tunnel = {
-      mode: forward,
-      source: sourceAddress(source, key),
-      destination: address,
-      ttl,
-      guePort,
-      key,
-    };
-    return encapsulate(packet, ip, tunnel);
   }
 }

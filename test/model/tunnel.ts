@@ -1,16 +1,18 @@
 // docs/datapath.md §5: a packet in its tunnel. Each function returns new bytes.
 
-import { addressBytes, concat, field, setField } from "./bytes.ts";
+import { addressBytes, concat, familyOf, field, setField } from "./bytes.ts";
 import { checksum } from "./checksum.ts";
+import { flowKey, type Tuple } from "./flowkey.ts";
 import type { Ip } from "./parse.ts";
-import type { TunnelMode } from "./setup.ts";
+import type { Service } from "./services.ts";
+import type { ModelSetup, TunnelMode } from "./setup.ts";
 
 const GRE = 47;
 const UDP = 17;
 const IPV4_IN_IP = 4;
 const IPV6_IN_IP = 41;
 
-export interface Tunnel {
+interface Tunnel {
   mode: TunnelMode;
   /** Outer source address, of the backend's family. */
   source: Uint8Array;
@@ -28,8 +30,34 @@ interface Payload {
   bytes: Uint8Array;
 }
 
-/** The packet inside an outer IP packet of the backend's family, of any size. */
-export function encapsulate(packet: Uint8Array, ip: Ip, tunnel: Tunnel): Uint8Array {
+/** The packet in the tunnel of its VIP to a backend, from the outer header on, of any size. */
+export function tunnelled(
+  packet: Uint8Array,
+  { ip, service, tuple }: { ip: Ip; service: Service; tuple: Tuple },
+  address: string,
+  { machine, secret }: Pick<ModelSetup, "machine" | "secret">,
+): Uint8Array {
+  const { forward, ttl, guePort, sourcePrefixes } = service.vip;
+  if (forward === "l2" || forward === "nat")
+    throw new Error(`${service.vip.name} is not reached by a tunnel`);
+  const key = flowKey(secret, tuple, service.number, service.wide);
+  const family = familyOf(address);
+  const prefix = sourcePrefixes.find((each) => familyOf(each) === family);
+  const source = prefix ?? (family === 4 ? machine.address : machine.address6);
+  if (source === undefined) throw new Error(`the machine has no address to reach ${address}`);
+  const tunnel = {
+    mode: forward,
+    source: sourceAddress(source, key),
+    destination: address,
+    ttl,
+    guePort,
+    key,
+  };
+  return encapsulate(packet, ip, tunnel);
+}
+
+/** The packet inside an outer IP packet of the backend's family. */
+function encapsulate(packet: Uint8Array, ip: Ip, tunnel: Tunnel): Uint8Array {
   const inner = packet.slice(ip.l3, ip.l3 + ip.length);
   const trafficClass = ip.family === 4 ? inner[1]! : (field(inner, 0, 2) >> 4) & 0xff;
   const payload = payloadOf(inner, ip.family, tunnel);
@@ -46,7 +74,7 @@ export function framed(packet: Uint8Array, ip: Ip, outer: Uint8Array): Uint8Arra
 }
 
 /** The last bits of an address, at most 16, replaced by those of the flow's key: `sourcePrefix`. */
-export function sourceAddress(prefix: string, key: bigint): Uint8Array {
+function sourceAddress(prefix: string, key: bigint): Uint8Array {
   const [address = "", length] = prefix.split("/");
   const bytes = addressBytes(address);
   const bits = bytes.length * 8;
