@@ -10,7 +10,8 @@ import { datagramTag, Fragments, type Ports } from "./fragments.ts";
 import { Guard } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
 import { Origins, translated, translatedError } from "./nat.ts";
-import { type Parsed, parse, type Quoted } from "./parse.ts";
+import type { Outcome } from "./outcome.ts";
+import { clientsTuple, type Parsed, parse, type Quoted } from "./parse.ts";
 import { namedBackend } from "./quic.ts";
 import { echoReply, withMacs } from "./rewrite.ts";
 import { Services, TCP, UDP } from "./services.ts";
@@ -19,27 +20,7 @@ import { Sources } from "./sources.ts";
 import { fragments, hasBeginning, Identifications, LEAST_MTU, mustBeWhole, tooBigReply } from "./too-big.ts";
 import { framed, tunnelled } from "./tunnel.ts";
 
-export interface Outcome {
-  verdict: "forward" | "reply" | "pass" | "drop";
-  /** As the document writes it: hit, new, echo, not-ip, truncated, … */
-  reason: string;
-  /** Number of the service, or of the address service when an address rule or ICMP's asked for it; else 0. */
-  service: number;
-  vip: string | undefined;
-  backend: string | undefined;
-  /** The flow was in the connection table. */
-  tracked: boolean;
-  /** TRACK_*. */
-  track: number;
-  /** Flow key; 0 when there is no service. */
-  key: bigint;
-  /** Slot of the lookup table; on a miss only. */
-  slot?: number;
-  /** The frame that leaves; forward and reply only. */
-  out?: Uint8Array;
-  /** What follows it, when it is the first of several fragments. */
-  fragments?: Uint8Array[];
-}
+export type { Outcome } from "./outcome.ts";
 
 type Flow = Extract<Parsed, { step: "flow" }>;
 type Echo = Extract<Parsed, { step: "echo" }>;
@@ -241,7 +222,7 @@ export class Model {
   /** §10. */
   #fragment(packet: Uint8Array, fragment: Fragment, outcome: Outcome): Outcome {
     const { ip, identification, isFirst } = fragment;
-    const shard = outcome.key & 255n;
+    const shard = this.#shardOf(fragment) & 255n;
     const tag = datagramTag(this.#setup.secret, fragment.tuple, identification);
     const bytes = (from: number) => packet.slice(ip.l4 + from, ip.l4 + from + 2);
     const ownPorts = { sourcePort: bytes(0), destinationPort: bytes(2) };
@@ -263,9 +244,18 @@ export class Model {
     return outcome;
   }
 
+  /** The address key: of a source and address service, or of the client to whom a backend sends. */
+  #shardOf({ ip, tuple, service }: Fragment): bigint {
+    const { secret } = this.#setup;
+    return service
+      ? flowKey(secret, tuple, service.number, service.wide)
+      : flowKey(secret, { ...tuple, source: ip.destination }, 0, false);
+  }
+
   /** A fragment whose ports are known is like any packet of its flow. */
   #follow(packet: Uint8Array, fragment: Fragment, ports: Ports): Partial<Outcome> {
     const { ip, tuple, tcpFlags, isFirst } = fragment;
+    if (!fragment.service) return this.#followAnswer(packet, fragment, ports);
     const service = this.#services.find(ip.destination, ip.protocol, field(ports.destinationPort, 0, 2));
     if (!service) return { verdict: "drop", reason: "fragment" };
     const flow: Flow & Part = {
@@ -281,6 +271,17 @@ export class Model {
     const guarded = this.#guarded(flow);
     if (guarded) return { ...known, verdict: "drop", reason: guarded };
     return { ...known, ...this.#forward(packet, flow, key) };
+  }
+
+  #followAnswer(packet: Uint8Array, { ip, tcpFlags, isFirst }: Fragment, ports: Ports): Partial<Outcome> {
+    const origin = this.#origins.find(ip, field(ports.sourcePort, 0, 2));
+    if (!origin) return { verdict: "drop", reason: "fragment" };
+    const { service } = origin;
+    const tuple = clientsTuple(ip, origin, ip.protocol, ports.destinationPort);
+    const key = flowKey(this.#setup.secret, tuple, service.number, service.wide);
+    const answer = { step: "answer", ip, origin, service, tuple, tcpFlags, isLater: !isFirst } as const;
+    const known = { service: service.number, vip: service.vip.name, key };
+    return { ...known, ...this.#answer(packet, answer, key) };
   }
 
   /** §9. Undefined for a packet without the server id of a usable backend. */
@@ -308,8 +309,8 @@ export class Model {
   }
 
   /** §11: an answer goes back to the client, whether its flow is known or not. */
-  #answer(packet: Uint8Array, answer: Answer, key: bigint): Partial<Outcome> {
-    const { ip, origin, tcpFlags, quoted } = answer;
+  #answer(packet: Uint8Array, answer: Answer & Part, key: bigint): Partial<Outcome> {
+    const { ip, origin, tcpFlags, quoted, isLater } = answer;
     // An ICMP error about a client's packet leaves no trace.
     const track = quoted ? TRACK_NONE : this.#conntrack.answer(key, origin.backend.id, tcpFlags);
     const { backend, service, port } = origin;
@@ -319,7 +320,7 @@ export class Model {
     const egress = this.#setup.interfaces[0]!;
     if (ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
     const to = { end: "source", address: service.vip.address, port } as const;
-    const body = quoted ? translatedError(packet, ip, quoted, to) : translated(packet, ip, to);
+    const body = quoted ? translatedError(packet, ip, quoted, to) : translated(packet, ip, to, isLater);
     if (typeof body === "string") return { ...known, verdict: "drop", reason: body };
     return { ...known, verdict: "forward", reason: "return", out: withMacs(body, router, egress.mac) };
   }
