@@ -10,7 +10,7 @@ import { datagramTag, Fragments, type Ports } from "./fragments.ts";
 import { Guard } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
 import { Origins, translated, translatedError } from "./nat.ts";
-import { type Parsed, parse, type Quoted } from "./parse.ts";
+import { type Ip, type Parsed, parse, type Quoted } from "./parse.ts";
 import { namedBackend } from "./quic.ts";
 import { echoReply, withMacs } from "./rewrite.ts";
 import { Services, TCP, UDP } from "./services.ts";
@@ -317,7 +317,10 @@ export class Model {
     const router = this.#setup.clientRouter;
     if (router === undefined) return { ...known, verdict: "drop", reason: "no-route" };
     const egress = this.#setup.interfaces[0]!;
-    if (ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
+    if (ip.length > egress.mtu) {
+      const reply = this.#tooBigReply(packet, ip, key, egress.mtu);
+      return { ...known, ...(reply ?? { verdict: "drop", reason: "too-big" }) };
+    }
     const to = { end: "source", address: service.vip.address, port } as const;
     const body = quoted ? translatedError(packet, ip, quoted, to) : translated(packet, ip, to);
     if (typeof body === "string") return { ...known, verdict: "drop", reason: body };
@@ -340,7 +343,8 @@ export class Model {
     const egress = this.#setup.interfaces[backend.interface ?? 0]!;
     if (vip.forward === "nat") {
       if (flow.ip.length > egress.mtu) {
-        const reply = reason === "probe" ? undefined : this.#tooBigReply(packet, flow, egress.mtu, false);
+        const reply =
+          reason === "probe" ? undefined : this.#tooBigReply(packet, flow.ip, this.#keyOf(flow), egress.mtu);
         return { ...known, ...(reply ?? { verdict: "drop", reason: "too-big" }) };
       }
       const { address, port } = backend;
@@ -364,7 +368,8 @@ export class Model {
     if (reason === "probe") return { ...known, verdict: "drop", reason: "too-big" };
 
     const added = (outer?.length ?? flow.ip.length) - flow.ip.length;
-    const reply = this.#tooBigReply(packet, flow, egress.mtu - added, outer !== undefined && vip.fragment);
+    const asked = outer !== undefined && vip.fragment;
+    const reply = asked ? undefined : this.#tooBigReply(packet, flow.ip, key, egress.mtu - added);
     if (reply) return { ...known, ...reply };
     const identify = (bits: 16 | 32) => this.#identifications.next(key, bits);
     const pieces = outer && fragments(outer, egress.mtu, identify(outer[0]! >> 4 === 4 ? 16 : 32));
@@ -378,21 +383,15 @@ export class Model {
   }
 
   /** What becomes of a packet that is too big and must not be fragmented; undefined when it is to be. */
-  #tooBigReply(
-    packet: Uint8Array,
-    flow: Keyed,
-    room: number,
-    fragment: boolean,
-  ): Partial<Outcome> | undefined {
-    const { ip } = flow;
+  #tooBigReply(packet: Uint8Array, ip: Ip, key: bigint, room: number): Partial<Outcome> | undefined {
     const least = LEAST_MTU[ip.family];
-    if (fragment || ip.length <= least || !mustBeWhole(packet, ip)) return undefined;
+    if (ip.length <= least || !mustBeWhole(packet, ip)) return undefined;
     const answerable =
       (ip.protocol === TCP || ip.protocol === UDP) &&
       hasBeginning(packet, ip) &&
       this.#sources.refusal(ip.source, ip.destination) === undefined;
     const mayAnswer = () =>
-      this.#setup.icmpErrorsPerSecond > 0 && this.#errors.enter(this.#keyOf(flow), this.#conntrack.clockMs);
+      this.#setup.icmpErrorsPerSecond > 0 && this.#errors.enter(key, this.#conntrack.clockMs);
     if (!answerable || !mayAnswer()) return { verdict: "drop", reason: "too-big" };
     const out = tooBigReply(packet, ip, Math.max(room, least));
     return { verdict: "reply", reason: "too-big-replied", out };
