@@ -1,7 +1,8 @@
 // Packets that the egress interface cannot send in one piece, the tunnel's headers included (docs/datapath.md §5):
 //
 //   VIP                          packet                            becomes
-//   any but `tooBig: fragment`   IPv4 with DF, IPv6 above 1280     an ICMP error to its sender, or dropped
+//   any but `tooBig: fragment`   IPv4 with DF, IPv6 above 1280     an ICMP error to its sender (of answers under `nat`, the
+//                                                                  backend), or dropped
 //   tunnels                      all others                        encapsulated, and fragments
 //   other modes                  all others                        dropped
 //
@@ -18,12 +19,18 @@ import {
   NO_PORT,
   PACKET_KIND_ICMP_ERROR,
   PACKET_KIND_RETURN,
-  PORT_KIND_TRAFFIC,
   VIP_FLAG_FRAGMENT_OUTER,
 } from "../layout";
 import { obstructed } from "../probe";
-import { REASON_NONE, REASON_TOO_BIG, REASON_TOO_BIG_REPLIED, REASON_UNRESOLVED } from "../reasons";
+import {
+  REASON_NONE,
+  REASON_PROBE,
+  REASON_TOO_BIG,
+  REASON_TOO_BIG_REPLIED,
+  REASON_UNRESOLVED,
+} from "../reasons";
 import { Backend, Packet, Vip } from "../records";
+import { nextHopTo } from "../routes";
 import { refusalOf } from "../sources";
 import * as ethernet from "../wire/ethernet";
 import * as icmp from "../wire/icmp";
@@ -50,9 +57,7 @@ const REPLY_TOS: u32 = 0xc0;
  * @returns its reason
  */
 export function overcome(packet: Packet, obstacle: u32): u32 {
-  const isTraffic = portAt(packet.port).kind == PORT_KIND_TRAFFIC;
-  if (obstacle == REASON_TOO_BIG && isTraffic && (packet.kind & PACKET_KIND_RETURN) == 0)
-    return exceed(packet);
+  if (obstacle == REASON_TOO_BIG && packet.reason != REASON_PROBE) return exceed(packet);
   return obstructed(packet, obstacle);
 }
 
@@ -60,7 +65,8 @@ function exceed(packet: Packet): u32 {
   const vip = changetype<Vip>(packet.vip);
   const mode: u32 = vip.forward;
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
-  const nextHop = atomic.load<u64>(changetype<usize>(backend));
+  const isReturn = (packet.kind & PACKET_KIND_RETURN) != 0;
+  const nextHop = isReturn ? nextHopTo(packet) : atomic.load<u64>(changetype<usize>(backend));
   const slot = <u32>(nextHop >>> 48) & 0xff;
   const port = egress(packet.port, slot);
   if (nextHop >>> 56 == 0 || port == NO_PORT) return REASON_UNRESOLVED;

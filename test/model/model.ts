@@ -11,7 +11,7 @@ import { Guard } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
 import { Origins, translated, translatedError } from "./nat.ts";
 import type { Outcome } from "./outcome.ts";
-import { clientsTuple, type Parsed, parse, type Quoted } from "./parse.ts";
+import { clientsTuple, type Ip, type Parsed, parse, type Quoted } from "./parse.ts";
 import { namedBackend } from "./quic.ts";
 import { echoReply, withMacs } from "./rewrite.ts";
 import { Services, TCP, UDP } from "./services.ts";
@@ -318,7 +318,10 @@ export class Model {
     const router = this.#setup.clientRouter;
     if (router === undefined) return { ...known, verdict: "drop", reason: "no-route" };
     const egress = this.#setup.interfaces[0]!;
-    if (ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
+    if (ip.length > egress.mtu) {
+      const reply = this.#tooBigReply(packet, ip, key, egress.mtu);
+      return { ...known, ...(reply ?? { verdict: "drop", reason: "too-big" }) };
+    }
     const to = { end: "source", address: service.vip.address, port } as const;
     const body = quoted ? translatedError(packet, ip, quoted, to) : translated(packet, ip, to, isLater);
     if (typeof body === "string") return { ...known, verdict: "drop", reason: body };
@@ -341,7 +344,8 @@ export class Model {
     const egress = this.#setup.interfaces[backend.interface ?? 0]!;
     if (vip.forward === "nat") {
       if (flow.ip.length > egress.mtu) {
-        const reply = reason === "probe" ? undefined : this.#tooBigReply(packet, flow, egress.mtu, false);
+        const reply =
+          reason === "probe" ? undefined : this.#tooBigReply(packet, flow.ip, this.#keyOf(flow), egress.mtu);
         return { ...known, ...(reply ?? { verdict: "drop", reason: "too-big" }) };
       }
       const { address, port } = backend;
@@ -365,7 +369,8 @@ export class Model {
     if (reason === "probe") return { ...known, verdict: "drop", reason: "too-big" };
 
     const added = (outer?.length ?? flow.ip.length) - flow.ip.length;
-    const reply = this.#tooBigReply(packet, flow, egress.mtu - added, outer !== undefined && vip.fragment);
+    const asked = outer !== undefined && vip.fragment;
+    const reply = asked ? undefined : this.#tooBigReply(packet, flow.ip, key, egress.mtu - added);
     if (reply) return { ...known, ...reply };
     const identify = (bits: 16 | 32) => this.#identifications.next(key, bits);
     const pieces = outer && fragments(outer, egress.mtu, identify(outer[0]! >> 4 === 4 ? 16 : 32));
@@ -379,21 +384,15 @@ export class Model {
   }
 
   /** What becomes of a packet that is too big and must not be fragmented; undefined when it is to be. */
-  #tooBigReply(
-    packet: Uint8Array,
-    flow: Keyed,
-    room: number,
-    fragment: boolean,
-  ): Partial<Outcome> | undefined {
-    const { ip } = flow;
+  #tooBigReply(packet: Uint8Array, ip: Ip, key: bigint, room: number): Partial<Outcome> | undefined {
     const least = LEAST_MTU[ip.family];
-    if (fragment || ip.length <= least || !mustBeWhole(packet, ip)) return undefined;
+    if (ip.length <= least || !mustBeWhole(packet, ip)) return undefined;
     const answerable =
       (ip.protocol === TCP || ip.protocol === UDP) &&
       hasBeginning(packet, ip) &&
       this.#sources.refusal(ip.source, ip.destination) === undefined;
     const mayAnswer = () =>
-      this.#setup.icmpErrorsPerSecond > 0 && this.#errors.enter(this.#keyOf(flow), this.#conntrack.clockMs);
+      this.#setup.icmpErrorsPerSecond > 0 && this.#errors.enter(key, this.#conntrack.clockMs);
     if (!answerable || !mayAnswer()) return { verdict: "drop", reason: "too-big" };
     const out = tooBigReply(packet, ip, Math.max(room, least));
     return { verdict: "reply", reason: "too-big-replied", out };
