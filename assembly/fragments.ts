@@ -1,17 +1,18 @@
 // Fragments (RFC 791 §3.2, RFC 8200 §4.5; the paper's §4.3): only the first one of a datagram has ports. All of them reach one
 // worker, because the XDP program steers them by source and address service; it learns the ports from the first and gives them to the
-// others, which wait if they come earlier. A fragment whose ports are known is treated like any packet of its flow.
+// others, which wait if they come earlier. A fragment whose ports are known is treated like any packet of its flow. Those that
+// backends send to clients (`nat`) are steered by the client's address, and are answers then.
 //
 // Rare, so it is beside the way of other packets: the two entries are exported by the module, so that the compiler does not put
 // them into the middle of the pipeline.
 
-import { addressKey } from "./address-key";
+import { addressKey, clientKey } from "./address-key";
 import { fragmentOffset6, hasMoreFragments6, identification6 } from "./extensions";
 import { setKey } from "./flow";
 import { learn, portsOf } from "./fragment-table";
 import { datagramTag4, datagramTag6, flowKey4, flowKey6, foldDestination } from "./hash";
 import { portAt, self } from "./instance";
-import { MAX_LAYER4_OFFSET, PACKET_KIND_FRAGMENT, PORT_KIND_TRAFFIC } from "./layout";
+import { MAX_LAYER4_OFFSET, PACKET_KIND_FRAGMENT, PACKET_KIND_RETURN, PORT_KIND_TRAFFIC } from "./layout";
 import { addressRule, belongTo } from "./parse";
 import { ownerOf } from "./ports";
 import {
@@ -26,7 +27,8 @@ import {
   REASON_NOT_VIP,
 } from "./reasons";
 import { Packet } from "./records";
-import { findService, isWide, tailOf } from "./services";
+import { isSender, parseReturn } from "./returns";
+import { findService, hasReturns, isWide, tailOf } from "./services";
 import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
 import * as tcp from "./wire/tcp";
@@ -39,7 +41,8 @@ const MOST_BYTES: u32 = 65535;
 export function parseFragment4(packet: Packet, ip: usize, l4: usize, rest: u32): u32 {
   const destination: u64 = ipv4.destination(ip);
   const reason = addressRule(packet, destination, 0, ipv4.PROTOCOL_ICMP, REASON_FRAGMENT);
-  if (reason == REASON_NOT_VIP || !hasPorts(packet.protocol)) return reason;
+  if (!hasPorts(packet.protocol)) return reason;
+  if (reason == REASON_NOT_VIP && !isFromSender(packet)) return reason;
   const offset = ipv4.fragmentOffset(ip);
   const wrong = check(packet, l4, rest, offset, ipv4.hasMoreFragments(ip));
   if (wrong != REASON_NONE) return wrong;
@@ -53,6 +56,7 @@ export function parseFragment4(packet: Packet, ip: usize, l4: usize, rest: u32):
   }
   const obstacle = findPorts(packet, offset == 0, offset == 0 ? tcp.ports(l4) : 0);
   if (obstacle != REASON_NONE) return obstacle;
+  if (packet.vip == 0) return belongToAnswer(packet);
   const ports = packet.ports;
   const service = findService(destination, 0, tailOf(ports >>> 16, packet.protocol, 4));
   if (service == 0) return REASON_FRAGMENT;
@@ -75,8 +79,9 @@ export function parseFragment6(packet: Packet, ip: usize, header: usize, room: u
     ipv6.NEXT_ICMPV6,
     isHidden ? REASON_EXTENSION_HEADER : REASON_FRAGMENT,
   );
-  if (reason == REASON_NOT_VIP || isHidden || !hasPorts(protocol)) return reason;
+  if (isHidden || !hasPorts(protocol)) return reason;
   packet.protocol = <u8>protocol;
+  if (reason == REASON_NOT_VIP && !isFromSender(packet)) return reason;
   packet.l4 = <u8>(packet.l4 + ipv6.EXTENSION_BYTES);
   const l4 = header + ipv6.EXTENSION_BYTES;
   const offset = fragmentOffset6(header);
@@ -89,11 +94,28 @@ export function parseFragment6(packet: Packet, ip: usize, header: usize, room: u
   }
   const obstacle = findPorts(packet, offset == 0, offset == 0 ? tcp.ports(l4) : 0);
   if (obstacle != REASON_NONE) return obstacle;
+  if (packet.vip == 0) return belongToAnswer(packet);
   const ports = packet.ports;
   const service = findService(address0, address1, tailOf(ports >>> 16, protocol, 6));
   if (service == 0) return REASON_FRAGMENT;
   const target = isWide(service) ? foldDestination(address0, address1, ports >>> 16) : 0;
   setKey(packet, flowKey6(source0, source1, ports & 0xffff, belongTo(packet, service), target));
+  return REASON_NONE;
+}
+
+/** Whether a fragment for no VIP may be of an answer (`nat`): if so, it has the key by which it is steered. */
+function isFromSender(packet: Packet): bool {
+  if (!hasReturns() || !isSender(packet)) return false;
+  packet.key = clientKey(packet);
+  return true;
+}
+
+/** The flow of an answer's fragment whose ports are known. They are kept in its tag, in case that another worker gets it. */
+function belongToAnswer(packet: Packet): u32 {
+  const ports = packet.ports;
+  if (parseReturn(packet, ports) != REASON_NONE) return REASON_FRAGMENT;
+  packet.kind = <u8>(PACKET_KIND_FRAGMENT | PACKET_KIND_RETURN);
+  packet.tag = ports;
   return REASON_NONE;
 }
 
@@ -126,7 +148,8 @@ function findPorts(packet: Packet, isFirst: bool, ports: u32): u32 {
   if (portAt(packet.port).kind != PORT_KIND_TRAFFIC) return REASON_FRAGMENT;
   packet.kind = <u8>PACKET_KIND_FRAGMENT;
   packet.ports = 0;
-  const key = addressKey(packet);
+  // What is for no VIP has its key already.
+  const key = packet.vip == 0 ? packet.key : addressKey(packet);
   packet.key = key;
   if (ownerOf(key) != self) return REASON_HANDED;
   if (isFirst) {

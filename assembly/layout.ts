@@ -51,7 +51,10 @@ export const MAX_INTERFACES: u32 = 16;
 export const MAX_QUEUES: u32 = 64;
 /** Backend ids are 16 bits wide and 0 means none. */
 export const MAX_BACKENDS: u32 = 65535;
-/** Places that answers of backends come from (SERVICE_RETURN): one for each backend, protocol and port of a `nat` VIP. */
+/**
+ * Places that answers of backends come from (SERVICE_RETURN): one for each backend, protocol and port of a `nat` VIP. There are not
+ * more senders (SERVICE_SENDER).
+ */
 export const MAX_RETURNS: u32 = 65536;
 /** Addresses of the machine's own (SERVICE_OWN). */
 export const MAX_OWN: u32 = 1024;
@@ -214,7 +217,7 @@ export const RANGE_LAST: u32 = 2;
 /** Index of the VIP record. */
 export const RANGE_VIP: u32 = 4;
 
-// Two more kinds of slots, for `nat`. Their keys have a bit more in SERVICE_FAMILY.
+// Three more kinds of slots, for `nat`. Their keys have a bit more in SERVICE_FAMILY.
 
 /** A backend's address and port, from which it answers for a service: the slot has that service's number and VIP, and */
 export const SERVICE_RETURN: u32 = 16;
@@ -226,6 +229,8 @@ export const SERVICE_BACKEND: u32 = 28;
  * through the data plane. Those begin at the one in SERVICE_NUMBER, and SERVICE_VIP says how many they are.
  */
 export const SERVICE_OWN: u32 = 32;
+/** An address from which a backend answers by a protocol, port 0: its fragments to others than the machine may be of answers. */
+export const SERVICE_SENDER: u32 = 64;
 
 /** The first line is read for every packet, the second for the modes and features that need it. */
 export const VIP_BYTES: u32 = LINE * 2;

@@ -35,6 +35,7 @@ import {
   NO_SOCKET,
   PACKET_BYTES,
   PACKET_KIND_FRAGMENT,
+  PACKET_KIND_RETURN,
   RING_NEED_WAKEUP,
   WORKER_EGRESS,
   WORKER_HANDOFF,
@@ -299,6 +300,12 @@ export function emitExtras(): void {
   }
 }
 
+/** Ports in the packet, or in its datagram's first fragment, if they are known; 0 of what is no fragment. */
+function portsToHand(packet: Packet): u32 {
+  if ((packet.kind & PACKET_KIND_FRAGMENT) == 0) return 0;
+  return (packet.kind & PACKET_KIND_RETURN) == 0 ? packet.ports : <u32>packet.tag;
+}
+
 /** Hands a packet to the owner of its shard, as it came; a fragment together with its ports, if they are known. */
 function hand(packet: Packet): bool {
   const owner = ownerOf(packet.key);
@@ -306,8 +313,7 @@ function hand(packet: Packet): bool {
   if (ring == 0) return false;
   const index = load<u32>(ring, MEMORY_RING_PRODUCER);
   const address = <u64>(packet.start - <u32>frames) | ((<u64>portAt(packet.port).interface_) << 32);
-  const ports = packet.kind == PACKET_KIND_FRAGMENT ? packet.ports : 0;
-  if (!pushBlock(ring, HANDOFF_ENTRIES, index, address, packet.length, ports)) return false;
+  if (!pushBlock(ring, HANDOFF_ENTRIES, index, address, packet.length, portsToHand(packet))) return false;
   atomic.store<u32>(ring + MEMORY_RING_PRODUCER, index + 1);
   store<u32>(block, load<u32>(block, WORKER_WAKE) | (1 << owner), WORKER_WAKE);
   add(COUNTER_HANDED, 1);

@@ -24,6 +24,7 @@ import {
   SERVICE_NUMBER,
   SERVICE_OWN,
   SERVICE_RETURN,
+  SERVICE_SENDER,
   SERVICE_VIP,
   SERVICE_VIP_PORT,
   TRACK_HIT,
@@ -121,6 +122,18 @@ function belongToOrigin(packet: Packet, slot: usize, clientPort: u32): u32 {
     : flowKey6(client0, client1, clientPort, number, 0);
   setKey(packet, key);
   return own == 0 ? REASON_NONE : REASON_PROBE;
+}
+
+/** Whether a backend that answers sends a packet by its protocol, and not to the machine itself. */
+export function isSender(packet: Packet): bool {
+  const ip: usize = packet.start + packet.l3;
+  const family: u32 = packet.family;
+  const tail = tailOf(0, packet.protocol, family | SERVICE_SENDER);
+  const own = tailOf(0, 0, family | SERVICE_OWN);
+  return family == 4
+    ? findSlot(ipv4.source(ip), 0, tail) != 0 && findSlot(ipv4.destination(ip), 0, own) == 0
+    : findSlot(ipv6.source0(ip), ipv6.source1(ip), tail) != 0 &&
+        findSlot(ipv6.destination0(ip), ipv6.destination1(ip), own) == 0;
 }
 
 /** Whether a port of the machine's, raw, is one of checks through the data plane: an answer there belongs to no flow of a client. */

@@ -31,12 +31,13 @@ function read(start: u32, length: u32): Packet {
 
 /**
  * What the XDP program does in front of the sockets, for ports without one: which shard gets a packet.
- * @returns STEERED | shard for a packet of a VIP, and STEERED_APART when its flow may be in another shard; else 0
+ * @returns STEERED | shard for a packet of a VIP or of a backend to a client, and STEERED_APART when its flow may be in another shard; else 0
  */
 export function steer(start: u32, length: u32): u32 {
   const packet = read(start, length);
   if (packet.line != 0) return STEERED | shardOf(packet.key);
-  if (packet.vip == 0) return 0;
+  // For no VIP, but with a key: a fragment of a backend's.
+  if (packet.vip == 0) return packet.key == 0 ? 0 : STEERED | STEERED_APART | shardOf(packet.key);
   const steered = STEERED | shardOf(addressKey(packet));
   return packet.kind == PACKET_KIND_ORDINARY ? steered : steered | STEERED_APART;
 }

@@ -36,6 +36,8 @@ struct flow {
 	struct service_key service;
 	__u64 source[2];
 	__u16 source_port;
+	/** Of a fragment: what is in its datagram; else 0. */
+	__u8 fragment;
 	/** Of an ICMP or ICMPv6 message: where it begins in the frame, up to MAX_LAYER4_OFFSET, and its bytes. */
 	__u16 icmp;
 	__u16 icmp_room;
@@ -76,6 +78,7 @@ static __always_inline bool classify_ipv4(struct flow *flow, void *l3, void *end
 	flow->source[0] = ip->saddr;
 	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT)) {
 		flow->service.protocol = IPPROTO_ICMP;
+		flow->fragment = ip->protocol;
 		return true;
 	}
 	return classify_layer4(flow, l3 + header, end, total - header, at + header, ip->protocol, IPPROTO_ICMP);
@@ -167,7 +170,12 @@ static __always_inline bool classify_ipv6(struct flow *flow, void *l3, void *end
 	if (how == WALK_TRUNCATED)
 		return false;
 	if (how != WALK_DONE) {
+		struct extension_header *header = l3 + sizeof(*ip) + walked;
+
 		flow->service.protocol = IPPROTO_ICMPV6;
+		if (how == WALK_FRAGMENT && behind + walked + EXTENSION_UNIT <= MAX_LAYER4_OFFSET &&
+		    (void *)header + EXTENSION_UNIT <= end)
+			flow->fragment = header->next;
 		return true;
 	}
 	return classify_layer4(flow, l3 + sizeof(*ip) + walked, end, payload - walked, behind + walked, next,
@@ -258,38 +266,60 @@ static __always_inline bool is_same(const __u32 one[4], const __u32 other[4])
 	return !((one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2]) | (one[3] ^ other[3]));
 }
 
-/**
- * Turns round a flow that is for no service but comes from where a backend answers, or is an ICMP error about a packet that went
- * there: then it is the client's, with the number of its service. Nothing that goes to this machine itself is, ports of checks
- * through the data plane apart.
- */
-static __always_inline __u32 turn_round(struct xdp_md *ctx, struct flow *flow)
+/** The record of an address of this machine; NULL when the packet is for another. */
+static __always_inline __u32 *find_own(const struct flow *flow)
 {
-	struct quote quote = {};
 	struct service_key own = flow->service;
-	__u8 protocol = flow->service.protocol;
 
-	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) {
-		__builtin_memcpy(quote.origin.address, flow->source, sizeof(quote.origin.address));
-		quote.origin.port = flow->source_port;
-		quote.origin.protocol = protocol;
-		quote.origin.family = flow->service.family | SERVICE_RETURN;
-		quote.client_port = flow->service.port;
-	} else if (!read_quote(ctx, flow, &quote) || !is_same(quote.client, flow->service.address)) {
-		return 0;
-	}
-	__u32 *number = bpf_map_lookup_elem(&services, &quote.origin);
-	if (!number)
-		return 0;
 	own.port = 0;
 	own.protocol = 0;
 	own.family |= SERVICE_OWN;
-	__u32 *range = bpf_map_lookup_elem(&services, &own);
-	if (range && (__u32)bpf_ntohs(quote.client_port) - (*range & 0xffff) >= *range >> 16)
-		return 0;
+	return bpf_map_lookup_elem(&services, &own);
+}
+
+/** Whether a fragment comes from a backend's address, and by a protocol by which it answers; none is for this machine. */
+static __always_inline bool is_sent(const struct flow *flow)
+{
+	struct service_key sender = {.protocol = flow->fragment, .family = flow->service.family | SERVICE_SENDER};
+
+	__builtin_memcpy(sender.address, flow->source, sizeof(sender.address));
+	return bpf_map_lookup_elem(&services, &sender) && !find_own(flow);
+}
+
+/**
+ * Turns round a flow that is for no service but comes from where a backend answers, or is an ICMP error about a packet that went
+ * there: then it is the client's, with the number of its service. Nothing that goes to this machine itself is, ports of checks
+ * through the data plane apart. Of a backend's fragments there is the client's address, and no more.
+ */
+static __always_inline bool turn_round(struct xdp_md *ctx, struct flow *flow, __u32 *number)
+{
+	struct quote quote = {};
+	__u8 protocol = flow->service.protocol;
+
+	if (flow->fragment) {
+		if (!is_sent(flow))
+			return false;
+	} else {
+		if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) {
+			__builtin_memcpy(quote.origin.address, flow->source, sizeof(quote.origin.address));
+			quote.origin.port = flow->source_port;
+			quote.origin.protocol = protocol;
+			quote.origin.family = flow->service.family | SERVICE_RETURN;
+			quote.client_port = flow->service.port;
+		} else if (!read_quote(ctx, flow, &quote) || !is_same(quote.client, flow->service.address)) {
+			return false;
+		}
+		__u32 *found = bpf_map_lookup_elem(&services, &quote.origin);
+		if (!found)
+			return false;
+		__u32 *range = find_own(flow);
+		if (range && (__u32)bpf_ntohs(quote.client_port) - (*range & 0xffff) >= *range >> 16)
+			return false;
+		*number = *found;
+	}
 	__builtin_memcpy(flow->source, flow->service.address, sizeof(flow->source));
 	flow->source_port = quote.client_port;
-	return *number;
+	return true;
 }
 
 /** Whether the packet is for a VIP, or for a client from a backend of one; if so, `*key` is its flow key. */
@@ -331,10 +361,11 @@ static __always_inline bool classify(struct xdp_md *ctx, __u64 *key)
 	bool wide;
 	__u32 number = find_service(&flow.service, &wide);
 	if (!number) {
-		number = turn_round(ctx, &flow);
+		if (!turn_round(ctx, &flow, &number))
+			return false;
 		wide = false;
 	}
-	if (!number || !words)
+	if (!words)
 		return false;
 	__u64 target = wide ? fold_destination(words, flow.service.address, flow.service.port) : 0;
 	*key = flow.service.family == 4 ? key_ipv4(words, flow.source[0], flow.source_port, number, target) :

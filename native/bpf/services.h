@@ -21,7 +21,7 @@
 
 /**
  * First 20 bytes of a SERVICE record. An address service has the protocol ICMP or ICMPv6 and port 0. With SERVICE_RETURN in
- * the family it is where a backend answers from, with SERVICE_OWN an address of this machine.
+ * the family it is where a backend answers from, with SERVICE_SENDER its address, with SERVICE_OWN an address of this machine.
  */
 struct service_key {
 	__u32 address[4];

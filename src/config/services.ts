@@ -102,7 +102,7 @@ export function serviceOfPort<S extends Service>(
 /**
  * The key that a service of one address and port is found by: the bytes of its SERVICE_* record up to its number, 20 of
  * them.
- * @param kind SERVICE_RETURN or SERVICE_OWN for what is no service
+ * @param kind SERVICE_RETURN, SERVICE_SENDER or SERVICE_OWN for what is no service
  */
 export function serviceKey(
   service: { address: string; protocol: number; port: number },

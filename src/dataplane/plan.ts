@@ -164,7 +164,7 @@ function policyBytes({ vips, pools }: Config): number {
 function heapBytes(config: Config): number {
   const services = expandServices(config);
   const returns = expandReturns(config).length;
-  const slots = services.length + (returns === 0 ? 0 : returns + L.MAX_OWN);
+  const slots = services.length + (returns === 0 ? 0 : 2 * returns + L.MAX_OWN);
   let once = servicesBytes(slots, config.vips.length);
   once += mostWildcardBytes(services.filter(isWildcard).length);
   if (returns > 0) once += ROUTES_RESERVE;

@@ -1,5 +1,5 @@
-// What is in the services block besides services, so that answers of backends find their way back (SERVICE_RETURN and
-// SERVICE_OWN of layout.ts), and what the XDP program is told of it.
+// What is in the services block besides services, so that answers of backends find their way back (SERVICE_RETURN,
+// SERVICE_SENDER and SERVICE_OWN of layout.ts), and what the XDP program is told of it.
 
 import * as L from "../../assembly/layout.ts";
 import { expandReturns } from "../config/returns.ts";
@@ -39,7 +39,19 @@ export function slotsOf(
     const { vipIndex: vip, port } = service;
     return { key, number, vip, vipPort: Number(port), backend: idOf(pool, backend), value: number };
   });
-  return returns.length === 0 ? [] : [...returns, ...own];
+  return returns.length === 0 ? [] : [...returns, ...senders(config), ...own];
+}
+
+/** Where fragments of answers come from, each once. */
+function senders(config: Pick<Config, "vips" | "pools">): Slot[] {
+  const names = new Set<string>();
+  return expandReturns(config).flatMap(({ address, protocol }): Slot[] => {
+    const name = `${address} ${protocol}`;
+    if (names.has(name)) return [];
+    names.add(name);
+    const key = serviceKey({ address, protocol, port: 0 }, L.SERVICE_SENDER);
+    return [{ key, number: 0, vip: 0, vipPort: 0, backend: 0, value: 1 }];
+  });
 }
 
 /** Source ports of checks through the data plane. */

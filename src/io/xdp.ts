@@ -93,7 +93,7 @@ export class XdpPorts {
     const queues = Math.max(...all.map((each) => each.queues));
     const sizes = {
       sockets: all.length * queues * L.MAX_WORKERS,
-      services: L.MAX_SERVICES + L.MAX_RETURNS + L.MAX_OWN,
+      services: L.MAX_SERVICES + 2 * L.MAX_RETURNS + L.MAX_OWN,
       interfaces: all.length,
     };
     this.#program = asking(() => this.#native.XdpProgram.load(sizes));

@@ -174,6 +174,38 @@ suite("nat", () => {
     assert.equal(rig.statistics.backend(1).packets, 0);
   });
 
+  test("fragments of an answer reach the flow's worker, whatever comes first and wherever", () => {
+    const at = (n: number) => {
+      const ip = { src: "10.0.0.31", dst: CLIENT, id: 9, df: false, protocol: 6 };
+      const part = packet()
+        .ethernet()
+        .ipv4({ ...ip, fragmentOffset: n * 3, moreFragments: n < 2 });
+      return (
+        n === 0 ? part.tcp({ sport: 8080, dport: 4000, flags: "PA" }).payload(4) : part.payload(24)
+      ).bytes();
+    };
+    for (const order of [
+      [0, 1, 2],
+      [1, 2, 0],
+      [2, 0, 1],
+    ]) {
+      const many = new Rig(document, { workers: 4 });
+      many.deliver(many.owner(request()), request());
+      many.runAll();
+      many.collect();
+      for (const n of order) {
+        assert.equal(many.isApart(at(n)), true);
+        many.deliver((many.owner(at(n)) + n) % 4, at(n));
+        many.runAll();
+      }
+      assert.deepEqual(many.statistics.reasons(), { new: 1, return: 3 }, order.join());
+      const sent = many.collect();
+      assert.deepEqual([...new Set(sent.map(({ worker }) => worker))], [many.owner(request())]);
+      for (const { bytes } of sent) assert.match(decode(bytes)[1]!, /^ipv4 10\.99\.0\.1 > 192\.0\.2\.1 /);
+      assert.equal(many.statistics.backend(1).packets, 4);
+    }
+  });
+
   test("an ICMP error to a client is steered like its packets, and any worker may treat it", () => {
     const quoted = packet().ipv4({ src: CLIENT, dst: "10.0.0.31" }).tcp({ sport: 4000, dport: 8080 });
     const message = packet().ethernet().ipv4({ src: "10.0.0.9", dst: CLIENT }).icmp({ type: 3, code: 1 });
@@ -193,10 +225,14 @@ suite("nat", () => {
         ).config,
       );
     const { slots } = mode("l2");
-    assert.deepEqual([slots.added.length, slots.removed.length], [0, 4], "two backends, two addresses");
+    assert.deepEqual(
+      [slots.added.length, slots.removed.length],
+      [0, 6],
+      "two backends with a port each, two addresses",
+    );
     assert.equal(pass(request()).decided, "forward new inserted");
     assert.equal(pass(answer()).decided, "pass not-vip none");
-    assert.equal(mode("nat").slots.added.length, 4);
+    assert.equal(mode("nat").slots.added.length, 6);
     assert.equal(pass(answer()).decided, "forward return hit");
     assert.equal(pass(request("A")).decided, "forward hit hit");
   });

@@ -1,7 +1,8 @@
 // docs/datapath.md §10: what is known of fragmented datagrams, and the fragments that wait for their first one.
 
 import { raw } from "./bytes.ts";
-import { fold, mix, type Secret, type Tuple } from "./flowkey.ts";
+import { flowKey, fold, mix, type Secret, type Tuple } from "./flowkey.ts";
+import type { Service } from "./services.ts";
 
 const STEP_MS = 16;
 const KNOWN_MS = 2048;
@@ -38,6 +39,15 @@ export function datagramTag(secret: Secret, tuple: Tuple, identification: Uint8A
       : [raw(source, 0, 8), raw(source, 8, 8), raw(destination, 0, 8), raw(destination, 8, 8)];
   words.push(raw(identification) | (BigInt(protocol) << 32n));
   return mix(secret, words.reduce(fold, secret[2])) | 1n;
+}
+
+/** The key by which a fragment is steered: of its source and address service, or of the client to whom a backend sends it. */
+export function addressKey(
+  secret: Secret,
+  { tuple, service }: { tuple: Tuple; service: Service | undefined },
+): bigint {
+  const source = service ? tuple.source : tuple.destination;
+  return flowKey(secret, { ...tuple, source }, service?.number ?? 0, false);
 }
 
 export class Fragments {

@@ -6,17 +6,17 @@ import { Admission } from "./admission.ts";
 import { addressBytes, familyOf, field } from "./bytes.ts";
 import { Conntrack, type Track } from "./conntrack.ts";
 import { flowKey, slotOf, tableHash } from "./flowkey.ts";
-import { datagramTag, Fragments, type Ports } from "./fragments.ts";
+import { addressKey, datagramTag, Fragments, type Ports } from "./fragments.ts";
 import { Guard } from "./guard.ts";
 import { maglevTable } from "./maglev.ts";
-import { Origins, translated, translatedError } from "./nat.ts";
-import { type Parsed, parse, type Quoted } from "./parse.ts";
+import { Origins, translated, translatedBack, translatedError } from "./nat.ts";
+import { answerOf, type Parsed, parse, type Quoted } from "./parse.ts";
 import { namedBackend } from "./quic.ts";
 import { echoReply, withMacs } from "./rewrite.ts";
-import { Services, TCP, UDP } from "./services.ts";
+import { Services } from "./services.ts";
 import type { BackendSetup, BackendState, ModelSetup } from "./setup.ts";
 import { Sources } from "./sources.ts";
-import { fragments, hasBeginning, Identifications, LEAST_MTU, mustBeWhole, tooBigReply } from "./too-big.ts";
+import { fragments, Identifications, LEAST_MTU, mayBeAnswered, mustBeWhole, tooBigReply } from "./too-big.ts";
 import { framed, tunnelled } from "./tunnel.ts";
 
 export interface Outcome {
@@ -241,7 +241,7 @@ export class Model {
   /** §10. */
   #fragment(packet: Uint8Array, fragment: Fragment, outcome: Outcome): Outcome {
     const { ip, identification, isFirst } = fragment;
-    const shard = outcome.key & 255n;
+    const shard = addressKey(this.#setup.secret, fragment) & 255n;
     const tag = datagramTag(this.#setup.secret, fragment.tuple, identification);
     const bytes = (from: number) => packet.slice(ip.l4 + from, ip.l4 + from + 2);
     const ownPorts = { sourcePort: bytes(0), destinationPort: bytes(2) };
@@ -266,21 +266,25 @@ export class Model {
   /** A fragment whose ports are known is like any packet of its flow. */
   #follow(packet: Uint8Array, fragment: Fragment, ports: Ports): Partial<Outcome> {
     const { ip, tuple, tcpFlags, isFirst } = fragment;
+    if (!fragment.service) return this.#followAnswer(packet, fragment, ports);
     const service = this.#services.find(ip.destination, ip.protocol, field(ports.destinationPort, 0, 2));
     if (!service) return { verdict: "drop", reason: "fragment" };
-    const flow: Flow & Part = {
-      step: "flow",
-      ip,
-      service,
-      tuple: { ...tuple, ...ports },
-      tcpFlags,
-      isLater: !isFirst,
-    };
-    const key = flowKey(this.#setup.secret, flow.tuple, service.number, service.wide);
+    const whole = { ...tuple, ...ports };
+    const flow: Flow & Part = { step: "flow", ip, service, tuple: whole, tcpFlags, isLater: !isFirst };
+    const key = this.#keyOf(flow);
     const known = { service: service.number, vip: service.vip.name, key };
     const guarded = this.#guarded(flow);
     if (guarded) return { ...known, verdict: "drop", reason: guarded };
     return { ...known, ...this.#forward(packet, flow, key) };
+  }
+
+  #followAnswer(packet: Uint8Array, fragment: Fragment, ports: Ports): Partial<Outcome> {
+    const answer = answerOf(fragment.ip, this.#origins, ports, fragment.tcpFlags);
+    if (!answer) return { verdict: "drop", reason: "fragment" };
+    const { service } = answer;
+    const key = this.#keyOf(answer);
+    const known = { service: service.number, vip: service.vip.name, key };
+    return { ...known, ...this.#answer(packet, { ...answer, isLater: !fragment.isFirst }, key) };
   }
 
   /** §9. Undefined for a packet without the server id of a usable backend. */
@@ -308,20 +312,18 @@ export class Model {
   }
 
   /** §11: an answer goes back to the client, whether its flow is known or not. */
-  #answer(packet: Uint8Array, answer: Answer, key: bigint): Partial<Outcome> {
+  #answer(packet: Uint8Array, answer: Answer & Part, key: bigint): Partial<Outcome> {
     const { ip, origin, tcpFlags, quoted } = answer;
     // An ICMP error about a client's packet leaves no trace.
     const track = quoted ? TRACK_NONE : this.#conntrack.answer(key, origin.backend.id, tcpFlags);
-    const { backend, service, port } = origin;
-    const known = { backend: backend.name, tracked: track !== TRACK_NONE, track };
-    const router = this.#setup.clientRouter;
-    if (router === undefined) return { ...known, verdict: "drop", reason: "no-route" };
-    const egress = this.#setup.interfaces[0]!;
+    const known = { backend: origin.backend.name, tracked: track !== TRACK_NONE, track };
+    const { clientRouter, interfaces } = this.#setup;
+    if (clientRouter === undefined) return { ...known, verdict: "drop", reason: "no-route" };
+    const egress = interfaces[0]!;
     if (ip.length > egress.mtu) return { ...known, verdict: "drop", reason: "too-big" };
-    const to = { end: "source", address: service.vip.address, port } as const;
-    const body = quoted ? translatedError(packet, ip, quoted, to) : translated(packet, ip, to);
+    const body = translatedBack(packet, answer);
     if (typeof body === "string") return { ...known, verdict: "drop", reason: body };
-    return { ...known, verdict: "forward", reason: "return", out: withMacs(body, router, egress.mac) };
+    return { ...known, verdict: "forward", reason: "return", out: withMacs(body, clientRouter, egress.mac) };
   }
 
   /** §5. The connection table has been written by now, whatever becomes of the packet. */
@@ -387,10 +389,7 @@ export class Model {
     const { ip } = flow;
     const least = LEAST_MTU[ip.family];
     if (fragment || ip.length <= least || !mustBeWhole(packet, ip)) return undefined;
-    const answerable =
-      (ip.protocol === TCP || ip.protocol === UDP) &&
-      hasBeginning(packet, ip) &&
-      this.#sources.refusal(ip.source, ip.destination) === undefined;
+    const answerable = mayBeAnswered(packet, ip) && !this.#sources.refusal(ip.source, ip.destination);
     const mayAnswer = () =>
       this.#setup.icmpErrorsPerSecond > 0 && this.#errors.enter(this.#keyOf(flow), this.#conntrack.clockMs);
     if (!answerable || !mayAnswer()) return { verdict: "drop", reason: "too-big" };

@@ -18,6 +18,8 @@ export interface Origin {
 export class Origins {
   readonly #byPlace = new Map<string, Origin>();
   readonly #own: Set<string>;
+  /** Address and protocol. */
+  readonly #senders = new Set<string>();
 
   /** @param own addresses of the machine: nothing that goes there is for a client */
   constructor(
@@ -34,6 +36,7 @@ export class Origins {
         for (const port of vip.ports.flatMap(eachPort)) {
           for (const backend of backends) {
             const place = `${toHex(addressBytes(backend.address))}/${protocol}/${backend.port ?? port}`;
+            this.#senders.add(`${toHex(addressBytes(backend.address))}/${protocol}`);
             this.#byPlace.set(place, { service: numberOf(vip, protocol, port), port, backend });
           }
         }
@@ -44,6 +47,11 @@ export class Origins {
   /** What a packet that is for no service answers, or undefined. */
   find({ source, destination, protocol }: Ip, sourcePort: number): Origin | undefined {
     return this.#isOwn(destination) ? undefined : this.#at(source, protocol, sourcePort);
+  }
+
+  /** Whether a fragment that is for no VIP may be of an answer. */
+  sends({ source, destination, protocol }: Ip): boolean {
+    return this.#senders.has(`${toHex(source)}/${protocol}`) && !this.#isOwn(destination);
   }
 
   /** Where a client's packet went that an ICMP error is about, or undefined. */
@@ -164,4 +172,14 @@ export function translatedError(
   if (isThere) covered.push(...change.correctLayer4(quoted.l4, quoted.protocol, [...address, port]));
   change.correct(ip.l4 + 2, covered);
   return change.out;
+}
+
+/** What a backend sends to a client, or says about one of its packets, as it leaves. */
+export function translatedBack(
+  packet: Uint8Array,
+  answer: { ip: Ip; origin: Origin; quoted?: Quoted; isLater?: boolean },
+): Uint8Array | Obstacle {
+  const { ip, origin, quoted, isLater } = answer;
+  const to: NewEnd = { end: "source", address: origin.service.vip.address, port: origin.port };
+  return quoted ? translatedError(packet, ip, quoted, to) : translated(packet, ip, to, isLater);
 }

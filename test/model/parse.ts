@@ -25,8 +25,8 @@ export type Parsed =
   | {
       step: "fragment";
       ip: Ip;
-      /** The address service. */
-      service: Service;
+      /** The address service; undefined when it may be a backend's answer. */
+      service: Service | undefined;
       /** Without ports. */
       tuple: Tuple;
       identification: Uint8Array;
@@ -88,7 +88,7 @@ function parseIpv4(packet: Uint8Array, l3: number, services: Services, origins: 
   const fragmentOffset = field(packet, l3 + 6, 2) & 0x1fff;
   if (moreFragments || fragmentOffset !== 0) {
     const identification = packet.slice(l3 + 4, l3 + 6);
-    return parseFragment(packet, ip, services, {
+    return parseFragment(packet, ip, services, origins, {
       identification,
       offset: fragmentOffset * 8,
       more: moreFragments,
@@ -154,13 +154,13 @@ function parseIpv6(packet: Uint8Array, l3: number, services: Services, origins: 
   };
   const obstacle = walkExtensions(packet, ip);
   if (obstacle === "truncated") return drop(obstacle);
-  if (obstacle === "fragment") return parseFragment6(packet, ip, services);
+  if (obstacle === "fragment") return parseFragment6(packet, ip, services, origins);
   if (obstacle) return addressRule(ip, obstacle, services);
   return parseLayer4(packet, ip, services, origins);
 }
 
 /** RFC 8200 §4.5. */
-function parseFragment6(packet: Uint8Array, ip: Ip, services: Services): Parsed {
+function parseFragment6(packet: Uint8Array, ip: Ip, services: Services, origins: Origins): Parsed {
   const header = ip.l4;
   ip.protocol = packet[header]!;
   ip.l4 += 8;
@@ -168,7 +168,7 @@ function parseFragment6(packet: Uint8Array, ip: Ip, services: Services): Parsed 
   if (ip.l4 > FARTHEST_LAYER4 || EXTENSION_HEADERS.includes(ip.protocol)) {
     return addressRule(ip, "extension-header", services);
   }
-  return parseFragment(packet, ip, services, {
+  return parseFragment(packet, ip, services, origins, {
     identification: packet.slice(header + 4, header + 8),
     offset: field(packet, header + 2, 2) & 0xfff8,
     more: (packet[header + 3]! & 1) !== 0,
@@ -183,11 +183,19 @@ interface Fragment {
 }
 
 /** §10: the checks of a fragment. */
-function parseFragment(packet: Uint8Array, ip: Ip, services: Services, fragment: Fragment): Parsed {
+function parseFragment(
+  packet: Uint8Array,
+  ip: Ip,
+  services: Services,
+  origins: Origins,
+  fragment: Fragment,
+): Parsed {
   const service = services.ofAddress(ip.destination);
-  if (!service) return pass("not-vip");
+  if (!service && !origins.sends(ip)) return pass("not-vip");
   const tuple = portless(ip);
-  const refuse = (reason: string): Parsed => ({ step: "done", verdict: "drop", reason, service, tuple });
+  const refuse = (reason: string): Parsed => {
+    return { step: "done", verdict: "drop", reason, tuple, ...(service && { service }) };
+  };
   if (ip.protocol !== TCP && ip.protocol !== UDP) return refuse("fragment");
   const { offset, more, identification } = fragment;
   if (ip.l4Length === 0 || (more && ip.l4Length % 8 !== 0)) return refuse("bad-length");
@@ -248,11 +256,23 @@ function findService(
   return { step: "flow", ip, service, tuple, tcpFlags };
 }
 
-/** §11: for no service, but perhaps from a backend that answers for one. The tuple is that of the client's packets. */
+/** §11: for no service, but perhaps from a backend that answers for one. */
 function findOrigin(packet: Uint8Array, ip: Ip, origins: Origins, tcpFlags: number | undefined): Parsed {
-  const origin = origins.find(ip, field(packet, ip.l4, 2));
-  if (!origin) return pass("not-vip");
-  const tuple = clientsTuple(ip, origin, ip.protocol, packet.slice(ip.l4 + 2, ip.l4 + 4));
+  const bytes = (from: number) => packet.slice(ip.l4 + from, ip.l4 + from + 2);
+  const ports = { sourcePort: bytes(0), destinationPort: bytes(2) };
+  return answerOf(ip, origins, ports, tcpFlags) ?? pass("not-vip");
+}
+
+/** A packet of a backend that answers, or undefined. The tuple is that of the client's packets. */
+export function answerOf(
+  ip: Ip,
+  origins: Origins,
+  { sourcePort, destinationPort }: Pick<Tuple, "sourcePort" | "destinationPort">,
+  tcpFlags: number | undefined,
+): Extract<Parsed, { step: "answer" }> | undefined {
+  const origin = origins.find(ip, field(sourcePort, 0, 2));
+  if (!origin) return undefined;
+  const tuple = clientsTuple(ip, origin, ip.protocol, destinationPort);
   return { step: "answer", ip, origin, service: origin.service, tuple, tcpFlags };
 }
 

@@ -4,6 +4,7 @@ import { concat, field, setField } from "./bytes.ts";
 import { checksum } from "./checksum.ts";
 import type { Secret } from "./flowkey.ts";
 import type { Ip } from "./parse.ts";
+import { TCP, UDP } from "./services.ts";
 
 /** MTU that every link has: RFC 791 §3.2, RFC 8200 §5. */
 export const LEAST_MTU = { 4: 68, 6: 1280 } as const;
@@ -124,7 +125,8 @@ function ipv6Fragment(header: Uint8Array, part: Uint8Array, place: Place): Uint8
   return concat(own, fragment, part);
 }
 
-/** Whether it carries the beginning of what it is a fragment of, or is none. */
-export function hasBeginning(packet: Uint8Array, ip: Ip): boolean {
-  return ip.family === 6 || (field(packet, ip.l3 + 6, 2) & 0x1fff) === 0;
+/** Whether its sender may be told: it carries the beginning of TCP or UDP. */
+export function mayBeAnswered(packet: Uint8Array, ip: Ip): boolean {
+  const isFirst = ip.family === 6 || (field(packet, ip.l3 + 6, 2) & 0x1fff) === 0;
+  return isFirst && (ip.protocol === TCP || ip.protocol === UDP);
 }

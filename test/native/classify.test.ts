@@ -152,6 +152,12 @@ const taken: [string, Uint8Array][] = [
     "an answer to the first port of checks through the data plane",
     build({ ...answer4, destination: OWN_V4, destinationPort: PROBE_PORTS.first }),
   ],
+  ["the first fragment of an answer", build({ ...answer4, fragment: 0x2000 })],
+  ["a later fragment of what may be an answer", build({ ...answer4, protocol: UDP, fragment: 0x0010 })],
+  [
+    "a fragment of an answer over IPv6",
+    build({ ...answer6, extensions: [extension(60), { type: 44, bytes: [0, 0, 0, 1, 0, 0, 0, 9] }] }),
+  ],
   ["port unreachable of a backend", build(error(toBackend4, 3))],
   ["fragmentation needed of a router behind the balancer", build(error(toBackend4, 3, [10, 7, 7, 7]))],
   ["a quote of 8 bytes of layer 4", build(cut(error(toBackend4, 11), 28))],
@@ -205,7 +211,24 @@ const passed: [string, Uint8Array][] = [
     "a quote of the other IP version",
     build({ ...error(toBackend4, 3), message: { type: 3, quote: network(toBackend6) } }),
   ],
-  ["a fragment of an answer", build({ ...answer4, fragment: 0x2000 })],
+  ["a fragment of an answer to the machine", build({ ...answer4, destination: OWN_V4, fragment: 0x2000 })],
+  [
+    "a fragment to the machine, at a port of checks",
+    build({ ...answer4, destination: OWN_V4, destinationPort: PROBE_PORTS.first, fragment: 0x2000 }),
+  ],
+  ["a fragment of a backend's by another protocol", build({ ...answer4, protocol: 132, fragment: 0x2000 })],
+  ["a fragment of another's to a client", build({ ...answer4, source: [10, 0, 0, 99], fragment: 0x2000 })],
+  [
+    "a fragment to the machine over IPv6",
+    build({ ...answer6, destination: OWN_V6, extensions: [{ type: 44, bytes: [0, 0, 0, 1, 0, 0, 0, 9] }] }),
+  ],
+  [
+    "a fragment header too far behind",
+    build({
+      ...answer6,
+      extensions: [extension(60, 24), { type: 44, bytes: [0, 0, 0, 1, 0, 0, 0, 9] }],
+    }),
+  ],
   ["an answer to the machine itself", build({ ...answer4, destination: OWN_V4 })],
   ["an answer to the machine itself over IPv6", build({ ...answer6, destination: OWN_V6 })],
   [

@@ -9,8 +9,8 @@ const FRAGMENT = 44;
 const AUTHENTICATION = 51;
 const EXTENSION_HEADERS = [0, ROUTING, FRAGMENT, AUTHENTICATION, 60, 135, 139, 140];
 
-/** What a key may be of: a service, a place that a backend answers from, an address of the machine. */
-const KINDS = { service: 0, return: 16, own: 32 };
+/** What a key may be of: a service, a place that a backend answers from, an address of the machine, a backend's address. */
+const KINDS = { service: 0, return: 16, own: 32, sender: 64 };
 
 /** The first 20 bytes of a SERVICE record. */
 export function serviceKey(
@@ -66,7 +66,15 @@ export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[])
     const total = at16(l3 + 2);
     if (at(l3) >> 4 !== 4 || header < 20 || total < header || packet.length < l3 + total) return null;
     const fragment = (at16(l3 + 6) & 0x3fff) !== 0;
-    return find(4, l3 + 16, at(l3 + 9), fragment, l3 + header, total - header, l3 + 12);
+    return find(
+      4,
+      l3 + 16,
+      at(l3 + 9),
+      fragment ? "fragment" : undefined,
+      l3 + header,
+      total - header,
+      l3 + 12,
+    );
   }
   if (type === IPV6) {
     if (packet.length < l3 + 40) return null;
@@ -76,8 +84,10 @@ export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[])
     const how = walk(at(l3 + 6), l3 + 40, end, 255);
     if (how === null) return null;
     const { next, l4, stopped } = how;
-    if (stopped) return find(16, l3 + 24, next, true, l4, end - l4, l3 + 8);
-    return find(16, l3 + 24, next, false, l4, end - l4, l3 + 8);
+    if (stopped === "fragment" && l4 + 8 <= 255)
+      return find(16, l3 + 24, at(l4), "fragment", l4, end - l4, l3 + 8);
+    if (stopped) return find(16, l3 + 24, next, "refused", l4, end - l4, l3 + 8);
+    return find(16, l3 + 24, next, undefined, l4, end - l4, l3 + 8);
   }
   return null;
 
@@ -105,12 +115,12 @@ export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[])
     return { next, l4 };
   }
 
-  /** `addressRule`: a fragment, or what hides its ports. */
+  /** `addressRule`: a fragment, of which `protocol` is, or what hides its ports. */
   function find(
     addressBytes: number,
     destination: number,
     protocol: number,
-    addressRule: boolean,
+    addressRule: "refused" | "fragment" | undefined,
     l4: number,
     room: number,
     source: number,
@@ -123,6 +133,7 @@ export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[])
     const service = findService(address, hasPorts ? protocol : icmp, hasPorts ? at16(l4 + 2) : 0);
     if (service === undefined) {
       if (hasPorts) return answer(source, protocol, l4, l4 + 2);
+      if (addressRule === "fragment") return answeredFragment();
       return addressRule ? null : answeredError();
     }
     const words =
@@ -143,6 +154,14 @@ export function flowKey(packet: Uint8Array, findService: Find, secret: bigint[])
       const ofClient = at16(clientPort);
       if (range !== undefined && (ofClient < first || ofClient >= first + count)) return null;
       return keyOf(number, destination, raw(clientPort, 2), 0n);
+    }
+
+    /** The key of a fragment that a backend sends to a client: the client's address. */
+    function answeredFragment(): bigint | null {
+      const backend = [...packet.subarray(source, source + addressBytes)];
+      const isSender = slotOf(serviceKey(backend, protocol, 0, "sender")) !== undefined;
+      const isOwn = slotOf(serviceKey(address, 0, 0, "own")) !== undefined;
+      return isSender && !isOwn ? keyOf(0, destination, 0n, 0n) : null;
     }
 
     /** The key of an ICMP error that quotes a packet of a client's to a backend. */

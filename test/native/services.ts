@@ -58,7 +58,10 @@ export function install(program: XdpProgram): Find {
   ] as const) {
     for (const protocol of [TCP, UDP]) {
       const number = services.get(Buffer.from(serviceKey(vip, protocol, PORTS[0]!)).toString("hex"))!;
-      for (const each of backends) enter(serviceKey(each, protocol, BACKEND_PORT, "return"), number);
+      for (const each of backends) {
+        enter(serviceKey(each, protocol, BACKEND_PORT, "return"), number);
+        enter(serviceKey(each, protocol, 0, "sender"), 1);
+      }
     }
   }
   const range = PROBE_PORTS.first | (PROBE_PORTS.count << 16);

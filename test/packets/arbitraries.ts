@@ -124,15 +124,19 @@ function answer(setup: ModelSetup): fc.Arbitrary<Target> | undefined {
         ),
     );
   if (origins.length === 0) return undefined;
-  return fc.constantFrom(...origins).chain((origin) =>
-    fc
-      .record({
-        port: clientPort,
-        address: client(setup, origin.from.address),
-        error: fc.nat(3).map((n) => n === 0),
-      })
-      .map((to) => ({ ...origin, ...to })),
-  );
+  return fc.constantFrom(...origins).chain((origin) => {
+    const { address } = origin.from;
+    const whole = fc.record({
+      port: clientPort,
+      address: client(setup, address),
+      error: fc.nat(3).map((n) => n === 0),
+    });
+    // Of few datagrams, so that fragments meet.
+    const part = fc.constant({ port: 40000, address: CLIENTS[familyOf(address)][0]!, fragment: true });
+    return fc
+      .oneof({ weight: 2, arbitrary: whole }, { weight: 1, arbitrary: part })
+      .map((to) => ({ ...origin, ...to }));
+  });
 }
 
 /** A packet that obeys the RFCs, as a builder so that more can be done to it. */
@@ -290,9 +294,11 @@ function fragment(to: Target): fc.Arbitrary<Step> {
   const header = to.protocol === "tcp" ? 20 : 8;
   return fc
     .record({
-      src: often(CLIENTS[family][0]!, fc.constantFrom(...CLIENTS[family])),
+      src: to.from
+        ? fc.constant(to.from.address)
+        : often(CLIENTS[family][0]!, fc.constantFrom(...CLIENTS[family])),
       id: fc.nat(2),
-      sport: often(40000, clientPort),
+      sport: to.from ? often(to.from.port, fc.nat(65535)) : often(40000, clientPort),
       flags: often("A", fc.constantFrom(...TCP_FLAGS)),
       part: fc.nat(2),
       bytes: fc.oneof({ weight: 4, arbitrary: fc.constant(24) }, fc.constantFrom(0, 8, 16, 23, 40)),
