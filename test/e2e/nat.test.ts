@@ -19,6 +19,12 @@ const BACKENDS = 3;
 const SERVER_PORT = 8000;
 const REQUESTS = 500;
 const TRANSFER_BYTES = 20_000_000;
+/** At which no server listens. */
+const CLOSED_PORT = 5454;
+/** Six fragments or so. */
+const LARGE_BYTES = 8000;
+/** MTU of the link to the client, which only the router knows of. */
+const SMALL_MTU = 1320;
 const FAMILIES = ["v4", "v6"] as const;
 
 for (const arms of [1, 2]) {
@@ -46,6 +52,12 @@ for (const arms of [1, 2]) {
       });
     }
 
+    /** Runs `udp.ts` at the client. */
+    async function udp(mode: string, family: "v4" | "v6", port: number, ...more: string[]): Promise<string> {
+      const target = ["--address", VIP[family], "--port", `${port}`];
+      return (await lab.exec("client", [process.execPath, UDP, mode, ...target, ...more])).stdout;
+    }
+
     /** Web servers are checked through the data plane, the others directly: at the port from which answers are turned back. */
     function config(): object {
       const pool = (family: "v4" | "v6", health: object, more: object = {}) => ({
@@ -66,7 +78,7 @@ for (const arms of [1, 2]) {
             name: `udp-${family}`,
             address,
             protocol: "udp",
-            port: UDP_PORT,
+            port: [UDP_PORT, CLOSED_PORT],
             pool: `udp-${family}`,
             forward: "nat",
           },
@@ -148,20 +160,43 @@ for (const arms of [1, 2]) {
       });
 
       test(`${family}: UDP`, async () => {
-        const size = ["--flows", "30", "--datagrams", "20"];
-        const argv = [
-          process.execPath,
-          UDP,
-          "client",
-          "--address",
-          VIP[family],
-          "--port",
-          `${UDP_PORT}`,
-          ...size,
-        ];
-        const { backends, ...counts } = JSON.parse((await lab.exec("client", argv)).stdout) as UdpResult;
+        const stdout = await udp("client", family, UDP_PORT, "--flows", "30", "--datagrams", "20");
+        const { backends, ...counts } = JSON.parse(stdout) as UdpResult;
         assert.deepEqual(counts, { sent: 600, answered: 600, wrong: 0, moved: 0 });
         assert.deepEqual(Object.keys(backends).sort(), lab.nodes("backend"));
+      });
+
+      test(`${family}: UDP datagrams of up to ${LARGE_BYTES} bytes, in fragments both ways`, async () => {
+        const before = (await balancer.status()).reasons;
+        const sizes = ["--flows", "12", "--datagrams", "10", "--bytes", `${LARGE_BYTES}`];
+        const { backends, ...counts } = JSON.parse(
+          await udp("client", family, UDP_PORT, ...sizes),
+        ) as UdpResult;
+        assert.deepEqual(counts, { sent: 120, answered: 120, wrong: 0, moved: 0 });
+        assert.ok(Object.keys(backends).length > 1, JSON.stringify(backends));
+        const { reasons } = await balancer.status();
+        const more = (...names: string[]) =>
+          names.reduce((sum, name) => sum + (reasons[name] ?? 0) - (before[name] ?? 0), 0);
+        assert.ok(more("hit", "new") > 240, `${more("hit", "new")} packets for 120 datagrams`);
+        assert.ok(more("return") > 240, `${more("return")} packets for 120 answers`);
+      });
+
+      test(`${family}: a backend's port unreachable is the client's`, async () => {
+        assert.equal((await udp("ask", family, CLOSED_PORT)).trim(), "ECONNREFUSED");
+      });
+
+      test(`${family}: a download of 20 MB by a link that is too small for its segments`, async (t) => {
+        const set = (mtu: number) =>
+          lab.exec("router", ["ip", "link", "set", "dev", "p-client", "mtu", String(mtu)]);
+        await set(SMALL_MTU);
+        t.after(() => set(1500));
+        const before = (await balancer.status()).reasons["icmp-error"] ?? 0;
+        const options = { urls: [vipUrl(VIP[family])], bytes: TRANSFER_BYTES };
+        const [{ ok, reason, bytes } = {}] = await runTransfer(lab, "download", options);
+        assert.deepEqual({ ok, reason, bytes }, { ok: true, reason: undefined, bytes: TRANSFER_BYTES });
+        const told = ((await balancer.status()).reasons["icmp-error"] ?? 0) - before;
+        assert.ok(told > 0, "the router has told the backend");
+        assert.ok(told < 1000, `${told} times: it was heard`);
       });
     }
 
@@ -212,7 +247,7 @@ for (const arms of [1, 2]) {
       const { reasons } = await balancer.status();
       assert.deepEqual(
         Object.keys(reasons).sort(),
-        ["hit", "new", ...(arms === 1 ? ["no-route"] : []), "probe", "return"],
+        ["hit", "icmp-error", "new", ...(arms === 1 ? ["no-route"] : []), "probe", "return"],
         JSON.stringify(reasons),
       );
       const { code, log } = await balancer.stop();
