@@ -29,7 +29,10 @@ export interface Explanation {
   /** The reason in a sentence. */
   meaning: string;
   vip: { name: string; address: string; pool: string; forward: string } | null;
-  /** Whether it is a backend's answer, on its way back: service, flow and connection are those of the client's packets. */
+  /**
+   * Whether it is a backend's answer, or an ICMP error about a client's packet, on its way to the client: service, flow and
+   * connection are those of the client's packets.
+   */
   answer: boolean;
   service: { number: number; protocol: string; port: Ports } | null;
   /** The packet that an ICMP error quotes: the other direction of the flow whose backend gets the error. */
@@ -91,6 +94,7 @@ function describe(
   const backend = result.backend === 0 ? undefined : directory.backends[result.backend]!;
   const isFlow = vip !== undefined && result.key !== 0n;
   const before = shown(bytes);
+  const quote = quoteOf(before.headers);
   const after =
     result.out === undefined
       ? null
@@ -107,12 +111,12 @@ function describe(
     service: service
       ? { number: service.number, protocol: protocolName(service.protocol), port: service.port }
       : null,
-    quote: quoteOf(before.headers),
+    quote,
     fragment: fragmentOf(before.headers),
     flow: isFlow ? place(result.key, arena.plan.shardLines) : null,
     guard: vip && source !== undefined && !result.answer ? explainGuard(vip, source) : null,
     connection:
-      isFlow && !BEFORE_CONNECTIONS.includes(result.reason)
+      isFlow && !BEFORE_CONNECTIONS.includes(result.reason) && !(result.answer && quote)
         ? { outcome: result.track, tracked: result.tracked }
         : null,
     lookup:

@@ -8,7 +8,8 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   table: "the flow is new, and more came in a second than are entered: the lookup table chose its backend",
   "server-id": "its QUIC connection id names the backend: no connection table",
   "icmp-error": "an ICMP error about a packet of a backend: it is told, and no entry changes",
-  return: "a backend's answer: the client gets it from the VIP",
+  return:
+    "a backend's answer, or an ICMP error about a client's packet to it: the client gets it from the VIP",
   echo: "an echo request to a VIP that answers",
   "too-big-replied": "larger than the MTU on the way to the backend: the sender is told how big it may be",
   "not-ip": "neither IPv4 nor IPv6: the host gets it",
@@ -17,7 +18,8 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   "bad-header": "a version or a header length that cannot be",
   "bad-length": "a length field that contradicts the frame",
   "ttl-expired": "TTL or hop limit is 0, or would be behind this machine",
-  fragment: "a fragment of a datagram that is not for a TCP or UDP service of the VIP",
+  fragment:
+    "a fragment of a datagram that is not for a TCP or UDP service of the VIP, or of a backend's that is no answer",
   "extension-header": "its IPv6 extension headers are too many, too long or of a kind that hides the ports",
   "icmp-unsupported":
     "ICMP to a VIP that is neither an echo request that it answers nor an error about one of its flows",

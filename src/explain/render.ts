@@ -65,7 +65,13 @@ function steps(explanation: Explanation): string[][] {
   }
   if (quote) rows.push(["quotes", quoteText(quote)]);
   if (fragment) rows.push(["fragment", fragmentText(fragment)]);
-  if (answer) rows.push(["answer", `from where backend ${backend?.name} answers for it, to the client`]);
+  if (answer) {
+    const origin = `where backend ${backend?.name} answers for it`;
+    rows.push([
+      "answer",
+      quote ? `about a packet of the client's to ${origin}` : `from ${origin}, to the client`,
+    ]);
+  }
   if (guard) rows.push(["guard", guardText(guard)]);
   if (flow) {
     const key = { address: vip!.address, protocol: PROTOCOL_TCP, port: service!.port };

@@ -10,7 +10,9 @@ const { config } = parseConfig(
 machine: { address: 10.0.0.11 }
 pools:
   web: { tableSize: 251, backends: [{ name: web-1, address: 10.0.0.21 }, { name: web-2, address: 10.0.0.22 }] }
+  inner: { tableSize: 251, backends: [{ name: inner-1, address: 10.0.0.31, port: 8080 }] }
 vips:
+  - { name: inner, address: 10.97.0.1, port: 80, pool: inner, forward: nat }
   - { name: web, address: 10.99.0.1, protocol: any, port: [53, 80], pool: web }
   - { name: web6, address: "2001:db8::1", port: 80, pool: web }
   - { name: wide, address: 10.98.0.0/24, port: 0, pool: web }
@@ -41,6 +43,34 @@ suite("what a packet says of its flow", () => {
     assert.equal(row(found, "quotes"), "tcp 10.99.0.1:80 > 192.0.2.1:50000");
     assert.match(row(found, "flow key")!, /, mixed from quoted destination, service \d+ and the secret$/);
     assert.match(row(flow, "flow key")!, /, mixed from source, service \d+ and the secret$/);
+  });
+
+  test("an ICMP error of a backend's, about what a client has sent", async () => {
+    const error = from("10.0.0.31", "192.0.2.1")
+      .icmp({ type: 3, code: 3 })
+      .ipv4({ src: "192.0.2.1", dst: "10.0.0.31" })
+      .tcp({ sport: 50000, dport: 8080 });
+    const found = await explain(config, error.bytes());
+    const flow = await explain(
+      config,
+      from("192.0.2.1", "10.97.0.1").tcp({ sport: 50000, dport: 80 }).bytes(),
+    );
+    assert.deepEqual([found.reason, found.answer, found.connection], ["return", true, null]);
+    assert.deepEqual(found.flow, flow.flow);
+    assert.equal(
+      row(found, "answer"),
+      "about a packet of the client's to where backend inner-1 answers for it",
+    );
+    assert.equal(row(found, "connection table"), "not asked");
+  });
+
+  test("a fragment of an answer", async () => {
+    const ip = { src: "10.0.0.31", dst: "192.0.2.1", df: false, moreFragments: true };
+    const first = packet().ethernet().ipv4(ip).tcp({ sport: 8080, dport: 50000 }).payload(4);
+    const found = await explain(config, first.bytes());
+    assert.equal(found.reason, "return");
+    assert.match(row(found, "fragment")!, /^the first of datagram 0, with the ports$/);
+    assert.equal(row(found, "answer"), "from where backend inner-1 answers for it, to the client");
   });
 
   test("an ICMP error about a flow of many addresses and ports", async () => {
