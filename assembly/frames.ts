@@ -57,6 +57,11 @@ function spare(): u32 {
   return free > kept ? free - kept : 0;
 }
 
+/** Frames of the free list that a queue may have. One with a limit is small, and its frames come back to it: nothing is kept from it. */
+function spareFor(queue: Queue): u32 {
+  return queue.limit != 0 ? freeCount() : spare();
+}
+
 /** Whether four descriptors can be moved at once: so many are left, and they lie in front of the ring's end. */
 function fourAhead(index: u32, mask: u32, left: u32): bool {
   return left >= 4 && (index & mask) + 3 <= mask;
@@ -92,7 +97,8 @@ function takeable(completions: u32): u32 {
 /** Moves frames from the queue's COMPLETION ring to the free list. The lock is held. */
 function drain(queue: Queue): void {
   const ring = queue.completion;
-  const count = takeable(available(ring));
+  const waiting = available(ring);
+  const count = queue.limit != 0 ? waiting : takeable(waiting);
   if (count == 0) return;
   const from = consumerIndex(ring);
   const free = freeCount();
@@ -193,7 +199,7 @@ function neediest(): u32 {
 
 /** Frames of the free list that a queue gets: what it is short of, or all that those are not short of. The lock is held. */
 function shareOf(queue: Queue, isNeediest: bool): u32 {
-  const free = spare();
+  const free = spareFor(queue);
   if (queue.limit != 0) {
     const short = shortageOf(queue, occupied(queue.fill));
     const count = short < free ? short : free;
@@ -214,7 +220,8 @@ export function recycle(): bool {
   const needy = queueCount > 1 ? neediest() : 0;
   for (let i: u32 = 0; i < queueCount; i++) {
     const queue = queueAt(i);
-    if (available(queue.completion) == 0 && ((i != needy && queue.limit == 0) || spare() == 0)) continue;
+    if (available(queue.completion) == 0 && ((i != needy && queue.limit == 0) || spareFor(queue) == 0))
+      continue;
     if (!queue.tryLock(self)) {
       clean = false;
       continue;
