@@ -39,7 +39,7 @@ function ipv4(bytes: Uint8Array): string[] {
   return [
     line,
     ...rest("options", bytes.subarray(20, Math.max(20, headerLength))),
-    ...transport(bytes[9]!, bytes.subarray(headerLength, total)),
+    ...transport(bytes[9]!, bytes.subarray(Math.max(20, headerLength), total)),
     ...rest("padding", bytes.subarray(total)),
   ];
 }
