@@ -12,8 +12,9 @@
 //
 // A frame is in exactly one of them at any time. Free lists are transit: a worker passes what it has to the
 // FILL ring that has fewest, whatever interface the frame came from, so a frame received here and sent
-// there balances out. Where VIPs have tunnels, each keeps a few for the fragments that it makes (HEADER_RESERVE). FILL and COMPLETION can hold all frames, so this never gets stuck. Queues that carry probes have a
-// limit: they are kept at so many frames, which the others do without, and take no part in the balance.
+// there balances out. Where VIPs have tunnels, each keeps a few for the fragments that it makes (HEADER_RESERVE). FILL and
+// COMPLETION can hold all frames, so this never gets stuck. Queues that carry probes have a limit: they are kept at so many
+// frames, which the others do without, and take no part in the balance.
 
 import { wake } from "./host";
 import { block, frameBytes, freeList, portAt, portCount, queueAt, queueCount, self } from "./instance";

@@ -4,12 +4,13 @@
 //   to the backend   router ─▶ VIP      quotes VIP:port ─▶ client        VIP becomes the backend
 //   to the client    router ─▶ client   quotes client ─▶ backend:port    backend becomes the VIP, which is the source, too
 //
-// (RFC 5508 §4.2: also where the source is a router behind the balancer, whose address may mean nothing to clients.) Every checksum that covers what changes is corrected and not computed anew: that of the quoted
-// IPv4 header, the quoted one of layer 4 if so much is quoted, the message's own, and over IPv6 for the pseudo header. Nothing is
-// verified besides the outer IPv4 header: a wrong one stays wrong, and who gets the message sees it.
+// (RFC 5508 §4.2: also where the source is a router behind the balancer, whose address may mean nothing to clients.) Every
+// checksum that covers what changes is corrected and not computed anew: that of the quoted IPv4 header, the quoted one of
+// layer 4 if so much is quoted, the message's own, and over IPv6 for the pseudo header. Nothing is verified besides the outer
+// IPv4 header: a wrong one stays wrong, and who gets the message sees it.
 
 import { quotedIp, quotedLayer4, quotedProtocol } from "../quoted";
-import { REASON_BAD_CHECKSUM, REASON_NO_BACKEND, REASON_NONE, REASON_TTL_EXPIRED } from "../reasons";
+import { REASON_NO_BACKEND, REASON_NONE, REASON_TTL_EXPIRED } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { change, changeWord, replaceSum } from "../wire/checksum";
 import * as icmp from "../wire/icmp";
@@ -17,6 +18,7 @@ import * as ipv4 from "../wire/ipv4";
 import * as ipv6 from "../wire/ipv6";
 import * as tcp from "../wire/tcp";
 import * as udp from "../wire/udp";
+import { obstacleOf4, readdress4, readdress6 } from "./nat";
 
 /** Makes the backend the destination of an error, and the source of what it quotes. @returns as toBackend() of nat.ts */
 export function errorToBackend(packet: Packet, backend: Backend): u32 {
@@ -44,11 +46,9 @@ export function errorToClient(packet: Packet): u32 {
  */
 function translate4(packet: Packet, outer: usize, inner: usize, address: u32, side: usize, port: u32): u32 {
   const ip: usize = packet.start + packet.l3;
-  if (ipv4.ttl(ip) <= 1) return REASON_TTL_EXPIRED;
-  if (!ipv4.isIntact(ip)) return REASON_BAD_CHECKSUM;
-  const difference = change(load<u32>(ip + outer), address);
-  store<u32>(ip + outer, address);
-  ipv4.forwardTtl(ip, difference);
+  const obstacle = obstacleOf4(ip);
+  if (obstacle != REASON_NONE) return obstacle;
+  readdress4(ip, outer, address);
 
   const quoted = quotedIp(packet);
   const quotedChange = change(load<u32>(quoted + inner), address);
@@ -68,10 +68,8 @@ function translate6(
   port: u32,
 ): u32 {
   const ip: usize = packet.start + packet.l3;
-  const hopLimit = ipv6.hopLimit(ip);
-  if (hopLimit <= 1) return REASON_TTL_EXPIRED;
-  const difference = ipv6.replaceAddress(ip + outer, address0, address1);
-  ipv6.setHopLimit(ip, hopLimit - 1);
+  if (ipv6.hopLimit(ip) <= 1) return REASON_TTL_EXPIRED;
+  const difference = readdress6(ip, outer, address0, address1);
 
   const quotedChange = ipv6.replaceAddress(quotedIp(packet) + inner, address0, address1);
   const changes = difference + quotedChange;

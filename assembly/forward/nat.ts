@@ -34,15 +34,32 @@ export function toClient(packet: Packet): u32 {
     : translate6(packet, ipv6.SOURCE, vip.address0, vip.address1, at, port);
 }
 
-/** @param field of the header that gets the address @param portAt where the port is @param port raw */
-function translate4(packet: Packet, field: usize, address: u32, portAt: usize, port: u32): u32 {
-  const ip: usize = packet.start + packet.l3;
+/** Why a header cannot be rewritten, as a router sees it; REASON_NONE when it can. */
+export function obstacleOf4(ip: usize): u32 {
   if (ipv4.ttl(ip) <= 1) return REASON_TTL_EXPIRED;
-  if (!ipv4.isIntact(ip)) return REASON_BAD_CHECKSUM;
+  return ipv4.isIntact(ip) ? REASON_NONE : REASON_BAD_CHECKSUM;
+}
+
+/** Replaces an address of a header and takes one off its TTL. @returns what the address adds to a sum, as change() does */
+export function readdress4(ip: usize, field: usize, address: u32): u64 {
   const difference = change(load<u32>(ip + field), address);
   store<u32>(ip + field, address);
   ipv4.forwardTtl(ip, difference);
-  translatePort(packet, portAt, port, difference);
+  return difference;
+}
+
+/** As readdress4(), with the hop limit. */
+export function readdress6(ip: usize, field: usize, address0: u64, address1: u64): u64 {
+  ipv6.setHopLimit(ip, ipv6.hopLimit(ip) - 1);
+  return ipv6.replaceAddress(ip + field, address0, address1);
+}
+
+/** @param field of the header that gets the address @param portAt where the port is @param port raw */
+function translate4(packet: Packet, field: usize, address: u32, portAt: usize, port: u32): u32 {
+  const ip: usize = packet.start + packet.l3;
+  const obstacle = obstacleOf4(ip);
+  if (obstacle != REASON_NONE) return obstacle;
+  translatePort(packet, portAt, port, readdress4(ip, field, address));
   return REASON_NONE;
 }
 
@@ -55,11 +72,8 @@ function translate6(
   port: u32,
 ): u32 {
   const ip: usize = packet.start + packet.l3;
-  const hopLimit = ipv6.hopLimit(ip);
-  if (hopLimit <= 1) return REASON_TTL_EXPIRED;
-  const difference = ipv6.replaceAddress(ip + field, address0, address1);
-  ipv6.setHopLimit(ip, hopLimit - 1);
-  translatePort(packet, portAt, port, difference);
+  if (ipv6.hopLimit(ip) <= 1) return REASON_TTL_EXPIRED;
+  translatePort(packet, portAt, port, readdress6(ip, field, address0, address1));
   return REASON_NONE;
 }
 
