@@ -3,6 +3,7 @@
 // so that its local port is free at once.
 
 import { connect } from "node:net";
+import { reset } from "../../src/health/checks/connection.ts";
 
 interface Question {
   host: string;
@@ -19,9 +20,7 @@ function ask(question: Question): Promise<string> {
     let answer = "";
     const done = (result: string) => {
       clearTimeout(timer);
-      // A reset waits for the connection.
-      if (socket.connecting) socket.destroy();
-      else socket.resetAndDestroy();
+      reset(socket);
       resolve(result);
     };
     const timer = setTimeout(() => done("TIMEOUT"), TIMEOUT_MS);

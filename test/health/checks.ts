@@ -7,6 +7,7 @@ import { Worker } from "node:worker_threads";
 import { parseConfig } from "../../src/config/load.ts";
 import type { Outcome } from "../../src/health/attempt.ts";
 import { probe } from "../../src/health/check.ts";
+import { reset } from "../../src/health/checks/connection.ts";
 import type { HealthTarget, ResolvedCheck } from "../../src/health/target.ts";
 
 export const LOCAL = "127.0.0.1";
@@ -89,7 +90,7 @@ export class Listener {
     if (!this.server.listening) return;
     const closed = once(this.server, "close");
     this.server.close();
-    for (const socket of this.sockets) socket.resetAndDestroy();
+    for (const socket of this.sockets) reset(socket);
     await closed;
   }
 }

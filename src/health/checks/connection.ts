@@ -17,9 +17,18 @@ export function open(target: ProbeTarget, attempt: Attempt): Socket {
     ...(localPort !== undefined && { localPort }),
   });
   socket.on("error", (error) => attempt.error(error));
-  // While it connects, resetAndDestroy would wait for the connection.
-  attempt.onEnd(() => (socket.connecting ? socket.destroy() : socket.resetAndDestroy()));
+  attempt.onEnd(() => reset(socket));
   return socket;
+}
+
+/**
+ * Closes a connection at once, by a reset where one can be sent. `resetAndDestroy` alone waits for the connection of a
+ * socket that connects, and where an end is on its way (a server's end is answered by one, by itself) it fails with the
+ * handle lost: its descriptor stays open, and the process never ends.
+ */
+export function reset(socket: Socket): void {
+  if (socket.connecting || socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import type { Question } from "../../config/health.ts";
 import type { Attempt } from "../attempt.ts";
 import type { ProbeTarget } from "../target.ts";
-import { open, tlsClient } from "./connection.ts";
+import { open, reset, tlsClient } from "./connection.ts";
 
 const PATH = "/grpc.health.v1.Health/Check";
 /** HealthCheckResponse.ServingStatus. */
@@ -58,12 +58,12 @@ export function prepareGrpc(target: ProbeTarget<Extract<Question, { type: "grpc"
 
   return (attempt: Attempt): void => {
     const socket = open(target, attempt);
-    const reset = () => void socket.resetAndDestroy();
+    const close = () => reset(socket);
     socket.once("connect", () => {
-      if (!secure) call(socket, attempt, reset);
+      if (!secure) call(socket, attempt, close);
       else
         secure(socket, attempt, (encrypted) => {
-          if (encrypted.alpnProtocol === "h2") call(encrypted, attempt, reset);
+          if (encrypted.alpnProtocol === "h2") call(encrypted, attempt, close);
           else attempt.fail("TLS: the server does not speak HTTP/2 (ALPN h2)");
         });
     });
