@@ -1,8 +1,8 @@
 #!/bin/sh
 # The tests, after the set-up: all of them, or the files given (patterns work). Options go to `node --test`.
 #
-# First those that only compute, two files at a time. Then, one at a time, those that make network namespaces, measure times or
-# take both processors of a small machine. Nothing runs forever: a test has its limit, and so has the whole.
+# First those that share a small machine well, two files at a time. Then, one at a time, those that run whole machines under
+# load or measure times. Nothing runs forever: a test has its limit, and so has the whole.
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh
@@ -15,6 +15,8 @@ if [ "${GUIDEWAY_TEST:-}" = long ]; then
 fi
 
 PATH=$PWD/node_modules/.bin:$PATH
+# Hundreds of processes load the same modules.
+export NODE_COMPILE_CACHE="$PWD/build/compile-cache"
 # $1: files at a time; the rest goes to node.
 run() {
   files=$1
@@ -27,7 +29,7 @@ for argument in "$@"; do
   case $argument in -*) ;; *) run 1 "$@"; exit ;; esac
 done
 
-alone='^test/(announce|bench|e2e|health|lab|native)/'
+alone='^test/((announce|bench|e2e)/|(health|lab)/load\.|native/bench\.)'
 tests=$(find test -name '*.test.ts' | sort)
 failed=0
 # File names of this project have no blanks.
