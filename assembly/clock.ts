@@ -9,15 +9,20 @@ const STEP_MS: u64 = 16;
 export let nowMs: u64 = 0;
 /** Clock before the last advance. */
 export let beforeMs: u64 = 0;
+let isSet = false;
 
 /** The ticks of the four states as the bytes of a word: one shift instead of a lookup. */
 let ticks: u32 = 0;
 
-/** Sets the clock. It never runs backwards. @returns whether it advanced */
+/** Sets the clock. It never runs backwards, and what was before it was set first is no gap. @returns whether it advanced */
 export function setClock(ms: u64): bool {
   ms -= ms % STEP_MS;
-  if (ms <= nowMs) return false;
-  beforeMs = nowMs;
+  if (ms <= nowMs) {
+    isSet = true;
+    return false;
+  }
+  beforeMs = isSet ? nowMs : ms;
+  isSet = true;
   nowMs = ms;
   let packed: u32 = 0;
   for (let state: u32 = 0; state <= FLOW_UDP; state++) {

@@ -4,7 +4,7 @@
 //   emit      the record's packet goes where that of its packet went, or its frame back (ports.ts)
 //   settle    the frames that were taken leave the list, those that the batch freed join it
 //
-// A batch that is given up in between has changed nothing.
+// A batch that is given up in between has changed nothing. settle can be done again when it was interrupted (ports.ts).
 
 import { freeCount, readFree, setFreeCount, writeFree } from "./frames";
 import { block } from "./instance";
@@ -38,11 +38,14 @@ export function takeExtra(packet: Packet): Extra {
   return extra;
 }
 
-/** Brings the free list up to date: `freed` frames were written behind its end. */
-export function settleFree(freed: u32): void {
+/**
+ * Brings the free list up to date: the last `taken` frames have left it, and `freed` ones were written behind its end, of which the
+ * last fill the gap.
+ */
+export function settleFree(taken: u32, freed: u32): void {
   const free = freeCount();
-  const kept = free - extraCount;
-  if (extraCount != 0) for (let i: u32 = 0; i < freed; i++) writeFree(kept + i, readFree(free + i));
+  const kept = free - taken;
+  const moved = taken < freed ? taken : freed;
+  for (let i: u32 = 1; i <= moved; i++) writeFree(kept + moved - i, readFree(free + freed - i));
   setFreeCount(kept + freed);
-  extraCount = 0;
 }

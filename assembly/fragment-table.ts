@@ -11,7 +11,7 @@
 
 import { nowMs } from "./clock";
 import { shardOf } from "./hash";
-import { block, fragments, frames, self } from "./instance";
+import { block, fragments, frames, ownerOfShard, self } from "./instance";
 import {
   DATAGRAM_BYTES,
   DATAGRAM_KNOWN_MS,
@@ -26,7 +26,6 @@ import {
   FRAGMENT_WAITING,
   HEADER_HELD,
   HEADER_HELD_LIMIT,
-  HEADER_SHARD_OWNERS,
   HELD_ADDRESS,
   HELD_BYTES,
   HELD_FRAGMENTS,
@@ -103,10 +102,10 @@ export function learn(key: u64, tag: u64, ports: u32): void {
 
 /** Puts a fragment that waits on the worker's list. @param ports 0 when it waited in vain */
 function makeReady(page: usize, held: usize, ports: u32): void {
+  enlist(held, ports);
   store<u32>(page, load<u32>(page, FRAGMENT_WAITING) - 1, FRAGMENT_WAITING);
   waiting--;
   atomic.sub<u32>(HEADER_HELD, 1);
-  enlist(held, ports);
 }
 
 function enlist(held: usize, ports: u32): void {
@@ -152,12 +151,21 @@ export function hold(packet: Packet): bool {
   return true;
 }
 
+/** Called when other shards are this worker's: what waits in them is found again. */
+export function recountHeld(): void {
+  waiting = 0;
+  earliest = 0;
+  for (let shard: u32 = 0; shard < SHARDS; shard++) {
+    if (ownerOfShard(shard) == self) waiting += load<u32>(pageOf(shard), FRAGMENT_WAITING);
+  }
+}
+
 /** Called after the clock advanced: ends the wait of fragments whose time is over. */
 export function expireHeld(): void {
   if (waiting == 0 || nowMs < earliest) return;
   earliest = u64.MAX_VALUE;
   for (let shard: u32 = 0; shard < SHARDS; shard++) {
-    if (load<u8>(HEADER_SHARD_OWNERS + shard) != self) continue;
+    if (ownerOfShard(shard) != self) continue;
     const page = pageOf(shard);
     if (load<u32>(page, FRAGMENT_WAITING) != 0) expireOf(page);
   }

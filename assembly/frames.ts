@@ -21,7 +21,7 @@ import { block, frameBytes, freeList, portAt, portCount, queueAt, queueCount, se
 import {
   HEADER_FRAME_COUNT,
   HEADER_RESERVE,
-  HEADER_WORKER_COUNT,
+  HEADER_RUNNING,
   HEADER_WORKERS,
   INTENT_DRAIN,
   INTENT_FILL,
@@ -51,6 +51,18 @@ export function readFree(at: u32): u32 {
   return load<u32>(freeList + (at << 2));
 }
 
+/** Frames freed by the batch in hand: behind the list's end, which they join when the batch is shown. */
+export let freed: u32 = 0;
+
+export function resetFreed(): void {
+  freed = 0;
+}
+
+export function freeFrame(frame: u32): void {
+  writeFree(freeCount() + freed, frame);
+  freed++;
+}
+
 /** Frames of the free list that go on: all but those that the worker keeps for fragments. */
 function spare(): u32 {
   const free = freeCount();
@@ -75,7 +87,7 @@ function findOwed(): void {
   owed = 0;
   const kept = load<u32>(HEADER_RESERVE);
   if (kept == 0) return;
-  const workers = load<u32>(HEADER_WORKER_COUNT);
+  const workers = load<u32>(HEADER_RUNNING);
   for (let i: u32 = 0; i < workers; i++) {
     const free = atomic.load<u32>(<usize>load<u32>(HEADER_WORKERS) + i * WORKER_BYTES + WORKER_FREE_COUNT);
     if (i != self && free < kept) owed += kept - free;

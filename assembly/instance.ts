@@ -18,6 +18,7 @@ import {
   HEADER_JOURNALS,
   HEADER_MAGIC,
   HEADER_NEW_FLOWS,
+  HEADER_OWNERS,
   HEADER_PROBES,
   HEADER_QUEUE_COUNT,
   HEADER_QUEUES,
@@ -25,6 +26,7 @@ import {
   HEADER_SECRET,
   HEADER_SEED,
   HEADER_SHARD_LINES,
+  HEADER_SHARD_OWNERS,
   HEADER_SHARD_RECORDS,
   HEADER_VERSION,
   HEADER_VIP_REASONS,
@@ -37,6 +39,7 @@ import {
   PORT_BYTES,
   QUEUE_BYTES,
   SHARD_BYTES,
+  SHARDS,
   WORKER_BATCH,
   WORKER_BYTES,
   WORKER_PORT_COUNT,
@@ -67,6 +70,10 @@ export let queues: usize = 0;
 export let conntrack: usize = 0;
 export let shardLines: u32 = 0;
 let shardRecords: usize = 0;
+/** The map of the shards' owners that this instance goes by, and its version: none at first. */
+let owners: usize = 0;
+export let ownersVersion: u32 = 0;
+const NO_VERSION: u32 = 0xffffffff;
 /** Buckets of source prefixes. */
 export let rates: usize = 0;
 /** New flows a second that the connection table takes; 0 for any number. */
@@ -116,7 +123,20 @@ export function attach(worker: u32): u32 {
   secret1 = load<u64>(HEADER_SECRET + 8);
   secret2 = load<u64>(HEADER_SECRET + 16);
   seed = load<u64>(HEADER_SEED);
+  adoptOwners(atomic.load<u32>(HEADER_OWNERS));
+  ownersVersion = NO_VERSION;
   return LAYOUT_VERSION;
+}
+
+/** Goes by the owners of a version from here on. */
+export function adoptOwners(version: u32): void {
+  owners = HEADER_SHARD_OWNERS + (version & 1) * SHARDS;
+  ownersVersion = version;
+}
+
+/** The worker that owns a shard. */
+export function ownerOfShard(shard: u32): u32 {
+  return load<u8>(owners + shard);
 }
 
 /** Packet record i of the batch in hand. */

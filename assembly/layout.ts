@@ -28,7 +28,7 @@
 //              └─ frames       packet buffers, the UMEM         writer: whoever holds the frame
 
 /** Raised whenever a constant here changes meaning; a binary built from another layout refuses to run. */
-export const LAYOUT_VERSION: u32 = 3;
+export const LAYOUT_VERSION: u32 = 4;
 /** "GWAY", read as a little-endian number. */
 export const MAGIC: u32 = 0x59415747;
 
@@ -97,6 +97,8 @@ export const HEADER_FRAME_BYTES: u32 = HEADER + 72;
 /** Packets that one pass takes at most, up to BATCH. */
 export const HEADER_BATCH: u32 = HEADER + 76;
 export const HEADER_PROBES: u32 = HEADER + 80;
+/** Workers that run: 0 up to this one. Others have a block, and nothing to do. */
+export const HEADER_RUNNING: u32 = HEADER + 84;
 /** New flows a second that the connection table takes; 0 for any number. */
 export const HEADER_NEW_FLOWS: u32 = HEADER + 108;
 /** Address of the shards' records. */
@@ -123,13 +125,14 @@ export const HEADER_ROUTES: u32 = HEADER + 268;
 export const HEADER_RESERVE: u32 = HEADER + 264;
 /** ICMP errors of the machine's own, a second in all; 0 for none. */
 export const HEADER_ICMP_ERRORS: u32 = HEADER + 272;
+/** Version of the shards' owners in force: even ones are in the first map of HEADER_SHARD_OWNERS, odd ones in the second. */
+export const HEADER_OWNERS: u32 = HEADER + 276;
 /** Line of its own: 1 asks every worker to drain and return. */
 export const HEADER_STOP: u32 = HEADER + 320;
 /** Clock in milliseconds as a 64-bit float when the controller dictates it (offline); 0 for real time. */
 export const HEADER_CLOCK: u32 = HEADER + 328;
-/** Owner of each shard, one byte each. */
-export const HEADER_SHARD_OWNERS: u32 = HEADER + 384;
-
+/** Two maps: the owner of each shard, one byte each (owners.ts). */
+export const HEADER_SHARD_OWNERS: u32 = HEADER + 768;
 /** Most fragments that wait, of all workers. */
 export const HEADER_HELD_LIMIT: u32 = HEADER + 640;
 /** Line of its own: fragments that wait, of all workers. Writer: whoever holds one or ends its wait. */
@@ -418,6 +421,8 @@ export const INTENT_FILL: u32 = 2;
 export const WORKER_BYTES: u32 = PAGE * 5;
 /** Line 0. Writer: controller, before the worker starts. */
 export const WORKER_PORT_COUNT: u32 = 0;
+/** Line 0. Writer: controller. 1 asks this worker to drain and return. */
+export const WORKER_STOP: u32 = 4;
 /** Port by which each interface is reached: one byte per interface, NO_PORT for none. */
 export const WORKER_EGRESS: u32 = 16;
 /** Line 1. Writer: the worker. The epoch that it has seen, or WORKER_OFFLINE while it is parked or gone. */
@@ -435,6 +440,10 @@ export const WORKER_READY_LAST: u32 = LINE + 52;
 export const WORKER_WAKE: u32 = LINE + 16;
 /** 1 when a stopping worker has emptied its rings, and will hand nothing over any more. */
 export const WORKER_DRAINED: u32 = LINE + 20;
+/** What is left to do of a batch that is being shown (ports.ts); 0 at other times. */
+export const WORKER_SHOWING: u32 = LINE + 24;
+/** Version of the shards' owners that it uses, or is going to use when nobody uses an older one any more. */
+export const WORKER_OWNERS: u32 = LINE + 28;
 /** Lines 2 and 3. Writer: controller. Address of the hand-off ring to each worker, 0 for itself. */
 export const WORKER_HANDOFF: u32 = LINE * 2;
 /** Line of its own. Writer: whoever wakes the worker, by adding 1; what a parked worker without sockets waits on. */

@@ -9,6 +9,7 @@
 //   3 match; list the misses
 
 import { mayEnter } from "./admission";
+import { commit } from "./commit";
 import { followEntry, insert, isExpired, isLive, matchAway, matchHome, neighbour } from "./conntrack";
 import { extraCount } from "./extras";
 import { replyEcho } from "./forward/echo";
@@ -29,7 +30,7 @@ import {
 } from "./layout";
 import { parse } from "./parse";
 import { askVips } from "./policies";
-import { commit, emit, emitExtras, ownerOf, probing } from "./ports";
+import { emit, emitExtras, ownerOf, probing } from "./ports";
 import { classifyProbes } from "./probe";
 import {
   REASON_ECHO,

@@ -1,85 +1,49 @@
-// Packets in and out: gathering a batch from the ports' RX rings, and showing what it became in TX rings,
-// hand-off rings, the free list and the places of fragments that wait.
+// Packets in and out: gathering a batch from the ports' RX rings, and writing what it became into TX rings and the free list.
 //
 //   gather   RX, ready fragments ─▶ batch    the frames are in hand from here on
-//   emit     batch ─▶ TX, free list; not shown yet
-//   commit   everything shown at once        nothing in here can trap
-//   abandon  after a trap in between: nothing of the batch was shown, its frames go to the free list
+//   emit     batch ─▶ TX, free list          not shown yet: commit.ts does that
 
 import { add, countBackend, countOutcome, countVip } from "./counters";
-import { extraAt, extraCount, resetExtras, settleFree } from "./extras";
-import { firstReady, hold, takeReady } from "./fragment-table";
-import { freeCount, releaseLocks, setFreeCount, writeFree } from "./frames";
+import { extraAt, extraCount, resetExtras } from "./extras";
+import { firstReady, takeReady } from "./fragment-table";
+import { freeFrame, resetFreed } from "./frames";
 import { shardOf } from "./hash";
-import { kick } from "./host";
-import { batch, block, frameBytes, frames, journal, packetAt, portAt, portCount } from "./instance";
-import { record } from "./journal";
+import { batch, block, frameBytes, frames, ownerOfShard, packetAt, portAt, portCount } from "./instance";
 import {
   BATCH,
   COUNTER_EXTRAS,
-  COUNTER_HANDED,
-  COUNTER_KICKS,
   COUNTER_REASONS,
   COUNTER_RECEIVED,
   COUNTER_RECEIVED_BYTES,
-  COUNTER_TRAPS,
-  HANDOFF_ENTRIES,
-  HEADER_SHARD_OWNERS,
   HELD_ADDRESS,
   HELD_LENGTH,
   HELD_PORT,
   HELD_PORTS,
   MAX_INTERFACES,
-  MEMORY_RING_PRODUCER,
   NO_PORT,
-  NO_SOCKET,
   PACKET_BYTES,
   PACKET_KIND_FRAGMENT,
-  PACKET_KIND_RETURN,
-  RING_NEED_WAKEUP,
   WORKER_EGRESS,
-  WORKER_HANDOFF,
   WORKER_IN_HAND,
-  WORKER_WAKE,
 } from "./layout";
 import {
   REASON_ECHO,
-  REASON_FRAGMENT_LIMIT,
   REASON_FRAGMENT_TIMEOUT,
-  REASON_HANDED,
-  REASON_HANDOFF_FULL,
   REASON_HELD,
   REASON_HIT,
   REASON_NEW,
   REASON_NOT_IP,
   REASON_PROBE,
-  REASON_TRAPPED,
   REASON_TX_FULL,
 } from "./reasons";
 import { Packet, Port } from "./records";
-import {
-  available,
-  consumerIndex,
-  occupied,
-  packetSlot,
-  producerIndex,
-  publish,
-  pushBlock,
-  release,
-} from "./ring";
+import { available, consumerIndex, packetSlot, producerIndex, release } from "./ring";
 
 let nextPort: u32 = 0;
 /** Whether some of the batch in hand came by ports for probes. */
 export let probing: u32 = 0;
-/** Frames freed by the batch in hand; they join the free list at commit. */
-let freed: u32 = 0;
 
-/** Prepares the ports of this worker. */
-export function openPorts(): void {
-  for (let i: u32 = 0; i < portCount; i++) resetPending(portAt(i));
-}
-
-function resetPending(port: Port): void {
+export function resetPending(port: Port): void {
   if (port.txMask == 0) return;
   port.txPending = producerIndex(port.tx);
   port.txSeen = atomic.load<u32>(port.tx.consumer);
@@ -96,7 +60,7 @@ export function gather(): u32 {
     at = at + 1 == portCount ? 0 : at + 1;
   }
   nextPort = at;
-  freed = 0;
+  resetFreed();
   resetExtras();
   return count;
 }
@@ -186,7 +150,7 @@ export function pending(): bool {
 
 /** Who owns the shard of a flow. */
 export function ownerOf(key: u64): u32 {
-  return load<u8>(HEADER_SHARD_OWNERS + shardOf(key));
+  return ownerOfShard(shardOf(key));
 }
 
 /** Descriptors that still fit into the port's TX ring. */
@@ -271,13 +235,8 @@ function refuse(packet: Packet, portIndex: u32): void {
   if (packet.reason < REASON_NOT_IP && packet.port == portIndex) packet.reason = <u8>REASON_TX_FULL;
 }
 
-function free(packet: Packet): void {
+export function free(packet: Packet): void {
   freeFrame(packet.frame);
-}
-
-function freeFrame(frame: u32): void {
-  writeFree(freeCount() + freed, frame);
-  freed++;
 }
 
 /**
@@ -298,91 +257,4 @@ export function emitExtras(): void {
     store<u64>(slot, extra.length, 8);
     add(COUNTER_EXTRAS, 1);
   }
-}
-
-/** Ports in the packet, or in its datagram's first fragment, if they are known; 0 of what is no fragment. */
-function portsToHand(packet: Packet): u32 {
-  if ((packet.kind & PACKET_KIND_FRAGMENT) == 0) return 0;
-  return (packet.kind & PACKET_KIND_RETURN) == 0 ? packet.ports : <u32>packet.tag;
-}
-
-/** Hands a packet to the owner of its shard, as it came; a fragment together with its ports, if they are known. */
-function hand(packet: Packet): bool {
-  const owner = ownerOf(packet.key);
-  const ring: usize = load<u32>(block + (owner << 2), WORKER_HANDOFF);
-  if (ring == 0) return false;
-  const index = load<u32>(ring, MEMORY_RING_PRODUCER);
-  const address = <u64>(packet.start - <u32>frames) | ((<u64>portAt(packet.port).interface_) << 32);
-  if (!pushBlock(ring, HANDOFF_ENTRIES, index, address, packet.length, portsToHand(packet))) return false;
-  atomic.store<u32>(ring + MEMORY_RING_PRODUCER, index + 1);
-  store<u32>(block, load<u32>(block, WORKER_WAKE) | (1 << owner), WORKER_WAKE);
-  add(COUNTER_HANDED, 1);
-  return true;
-}
-
-/** Hands over and holds what gets no verdict in this batch; where there is no room, it gets one. */
-function keepAll(count: u32): void {
-  for (let i: u32 = 0; i < count; i++) {
-    const packet = packetAt(i);
-    const kept: u32 = packet.reason;
-    if (kept < REASON_HELD || (kept == REASON_HANDED ? hand(packet) : hold(packet))) continue;
-    const reason = kept == REASON_HANDED ? REASON_HANDOFF_FULL : REASON_FRAGMENT_LIMIT;
-    packet.reason = <u8>reason;
-    countOutcome(packet, reason);
-    free(packet);
-  }
-}
-
-/** Shows what became of the batch. @param kept whether some of it gets no verdict yet */
-export function commit(count: u32, kept: bool): void {
-  if (kept) keepAll(count);
-  if (journal != 0) {
-    for (let i: u32 = 0; i < count; i++) {
-      const packet = packetAt(i);
-      if (packet.reason != REASON_HANDED) record(packet);
-    }
-  }
-  for (let i: u32 = 0; i < portCount; i++) {
-    const port = portAt(i);
-    if (port.txMask == 0 || port.txPending == producerIndex(port.tx)) continue;
-    publish(port.tx, port.txPending);
-    kickPort(port);
-  }
-  settleFree(freed);
-  freed = 0;
-  store<u32>(block, 0, WORKER_IN_HAND);
-}
-
-function kickPort(port: Port): void {
-  if (port.socket == NO_SOCKET) return;
-  if ((atomic.load<u32>(port.tx.flags) & RING_NEED_WAKEUP) == 0) return;
-  kick(port.socket);
-  add(COUNTER_KICKS, 1);
-}
-
-/** Reminds the kernel of packets that an earlier kick left behind. @returns whether there are any */
-export function kickAgain(): bool {
-  let waiting = false;
-  for (let i: u32 = 0; i < portCount; i++) {
-    const port = portAt(i);
-    if (port.txMask == 0 || port.socket == NO_SOCKET || occupied(port.tx) == 0) continue;
-    kickPort(port);
-    waiting = waiting || occupied(port.tx) != 0;
-  }
-  return waiting;
-}
-
-/** After a trap: the batch in hand was not shown to anyone and is given up. */
-export function abandon(): void {
-  for (let i: u32 = 0; i < portCount; i++) resetPending(portAt(i));
-  const count = load<u32>(block, WORKER_IN_HAND);
-  freed = 0;
-  resetExtras();
-  for (let i: u32 = 0; i < count; i++) free(packetAt(i));
-  setFreeCount(freeCount() + freed);
-  freed = 0;
-  store<u32>(block, 0, WORKER_IN_HAND);
-  releaseLocks();
-  add(COUNTER_TRAPS, 1);
-  add(COUNTER_REASONS + (REASON_TRAPPED << 3), count);
 }

@@ -5,7 +5,7 @@
 import { beforeMs, nowMs, timeoutMs } from "./clock";
 import { backendOf, isExpired, remove, stateOf } from "./conntrack";
 import { add } from "./counters";
-import { backends, lineAt, self, shardLines } from "./instance";
+import { backends, lineAt, ownerOfShard, self, shardLines } from "./instance";
 import {
   AGE_PER_TIMEOUT,
   BACKEND_BYTES,
@@ -14,7 +14,6 @@ import {
   COUNTER_EXPIRED,
   COUNTER_SWEPT,
   FLOW_UDP,
-  HEADER_SHARD_OWNERS,
   SHARDS,
   WAYS,
 } from "./layout";
@@ -28,7 +27,7 @@ let index: u32 = 0;
 let debt: u64 = 0;
 
 function owns(shard: u32): bool {
-  return load<u8>(HEADER_SHARD_OWNERS + shard) == self;
+  return ownerOfShard(shard) == self;
 }
 
 function ownedLines(): u32 {

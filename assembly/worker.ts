@@ -1,13 +1,14 @@
 // A worker's side of its life, as the host drives it.
 //
 //   call       allowed when             does
-//   attach     once, first              binds the instance to a worker's block
+//   attach     once, first              binds the instance to a worker's block; ends what a thread before it has left there
 //   run        attached                 batches until the rings are empty; clock and sweep
 //   settle     attached, rings empty    returns every frame; parks only follow a true
 //   park       attached                 shows "offline": no published block is referred to until the next run
 //   abandon    after run trapped        gives the batch in hand up
 
 import { setClock } from "./clock";
+import { endBegun, kickAgain } from "./commit";
 import { add } from "./counters";
 import { expireHeld, firstReady } from "./fragment-table";
 import { recycle, wakeFill } from "./frames";
@@ -17,29 +18,36 @@ import {
   COUNTER_BUSY_NS,
   COUNTER_KERNEL_NS,
   COUNTER_PARKS,
+  COUNTER_TRAPS,
   HEADER_CLOCK,
   HEADER_EPOCH,
   WORKER_EPOCH,
   WORKER_HEARTBEAT,
   WORKER_OFFLINE,
 } from "./layout";
+import { followOwners } from "./owners";
 import { process } from "./pipeline";
-import { gather, kickAgain, openPorts } from "./ports";
+import { gather } from "./ports";
 import { refreshServices } from "./services";
 import { sweep } from "./sweep";
 
 /** @returns the layout version, or 0 when the memory holds no arena of it */
 export function attach(worker: u32): u32 {
   const version = bind(worker);
-  if (version != 0) openPorts();
+  if (version != 0) endBegun();
   return version;
 }
 
-/** Shows the epoch, then reads what is published: in this order, so that nothing read can be freed (src/dataplane/publication.ts). */
-function observe(): void {
+/**
+ * Shows the epoch, then reads what is published: in this order, so that nothing read can be freed (src/dataplane/publication.ts).
+ * @returns whether packets may be taken
+ */
+function observe(): bool {
   const epoch = atomic.load<u32>(HEADER_EPOCH);
   if (load<u32>(block, WORKER_EPOCH) != epoch) atomic.store<u32>(block + WORKER_EPOCH, epoch);
+  if (!followOwners()) return false;
   refreshServices();
+  return true;
 }
 
 /** The clock goes on: to the time that the controller dictates, else to the host's. */
@@ -59,7 +67,7 @@ export function run(clockMs: f64, passes: u32): u32 {
   let total: u32 = 0;
   let batches: u32 = 0;
   while (batches < passes) {
-    observe();
+    if (!observe()) break;
     const count = gather();
     // After the packets: a dictated time is set before those that it is for are shown.
     advance(clockMs);
@@ -85,6 +93,11 @@ export function run(clockMs: f64, passes: u32): u32 {
 export function settle(): bool {
   const waiting = kickAgain();
   return recycle() && !waiting;
+}
+
+export function abandon(): void {
+  endBegun();
+  add(COUNTER_TRAPS, 1);
 }
 
 export function park(): void {

@@ -22,6 +22,10 @@ export const runs = {
   reload: long ? { reloads: 500 } : { reloads: 50 },
   /** Sequences of configurations. */
   directory: long ? { cases: 1000 } : { cases: 40 },
+  /** Threads of workers that die. */
+  deaths: long ? { deaths: 1000 } : { deaths: 50 },
+  /** Changes of the number of workers. */
+  resize: long ? { resizes: 1000 } : { resizes: 50 },
   /** Packets at wrong workers. */
   handoff: long ? { packets: 200_000 } : { packets: 4000 },
 };

@@ -61,6 +61,7 @@ export class Arena {
     const words: [address: number, value: number][] = [
       [L.HEADER_VERSION, L.LAYOUT_VERSION],
       [L.HEADER_WORKER_COUNT, plan.shape.workers],
+      [L.HEADER_RUNNING, plan.shape.running],
       [L.HEADER_INTERFACES, regions.interfaces.offset],
       [L.HEADER_BACKENDS, regions.backends.offset],
       [L.HEADER_QUEUES, regions.queues.offset],

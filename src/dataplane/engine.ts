@@ -8,6 +8,7 @@ import { Arena } from "./arena.ts";
 import { type DataplaneExports, instantiate, loadModule, noSockets } from "./binary.ts";
 import { Directory } from "./directory.ts";
 import { TableHeap } from "./heap.ts";
+import { Owners } from "./owners.ts";
 import { planArena, type Shape } from "./plan.ts";
 import { Publication } from "./publication.ts";
 import { RingAllocator } from "./rings.ts";
@@ -27,6 +28,7 @@ export class Engine {
   readonly routes: Routes;
   readonly wiring: Wiring;
   readonly rings: RingAllocator;
+  readonly owners: Owners;
   /** The controller's own instance of the data plane: it steers and hashes, it forwards nothing. */
   readonly exports: DataplaneExports;
 
@@ -52,25 +54,15 @@ export class Engine {
     this.routes = new Routes(this.arena, this.publication, this.directory.published, this.exports);
     this.wiring = new Wiring(this.arena);
     this.rings = new RingAllocator(this.arena);
+    this.owners = new Owners(this.arena);
     this.exports.attach(this.workers);
-    this.#dealShards();
     this.#connectWorkers();
     this.directory.apply(config);
   }
 
+  /** Most workers that there may be; `owners.running` of them are there. */
   get workers(): number {
     return this.arena.plan.shape.workers;
-  }
-
-  /** Shards go round: worker w owns w, w + workers, … */
-  #dealShards(): void {
-    for (let shard = 0; shard < L.SHARDS; shard++) {
-      this.arena.u8[L.HEADER_SHARD_OWNERS + shard] = shard % this.workers;
-    }
-  }
-
-  get shardOwners(): Uint8Array {
-    return this.arena.read(L.HEADER_SHARD_OWNERS, L.SHARDS);
   }
 
   #connectWorkers(): void {
@@ -97,7 +89,7 @@ export class Engine {
       this.arena.setWord(fill.producer, producer + 1);
       frame++;
     };
-    for (let worker = 0; worker < this.workers; worker++) {
+    for (let worker = 0; worker < this.owners.running; worker++) {
       const { freeListBytes, regions } = this.arena.plan;
       const list = (regions.freeLists.offset + worker * freeListBytes) / 4;
       const kept = this.arena.word(L.HEADER_RESERVE);

@@ -11,7 +11,10 @@ import { GuidewayError } from "../errors.ts";
 export interface Shape {
   /** (interface, queue) pairs. */
   queues: number;
+  /** Most workers that there may be. */
   workers: number;
+  /** Those that own shards at first; all by default. */
+  running?: number;
   /** Whether the controller sends packets of its own through the workers (src/io/self-test.ts). Default false. */
   selfTest?: boolean;
   /** Frames that each worker keeps for fragments where some VIP may need them; by default as many as a batch can take. */
@@ -196,7 +199,7 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
   );
   const vipCapacity = Math.min(L.MAX_VIPS, powerOfTwo(Math.max(MIN_VIP_CAPACITY, 2 * config.vips.length)));
   const vipReasons = L.COUNTER_BACKENDS + backendCapacity * L.COUNTER_BACKEND_BYTES;
-  const { journalRecords = 0, selfTest = false } = shape;
+  const { journalRecords = 0, selfTest = false, running = workers } = shape;
   const reserve = Math.min(
     shape.reserve ?? L.MAX_EXTRAS,
     Math.floor((frameCount * MOST_RESERVED) / Math.max(1, workers)),
@@ -205,7 +208,7 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
   // One block more than workers: the controller's own, for steering and self-tests.
   const blocks = workers + 1;
   const plan = {
-    shape: { queues, workers, reserve, journalRecords, selfTest },
+    shape: { queues, workers, running, reserve, journalRecords, selfTest },
     frameBytes,
     frameCount,
     shardLines,

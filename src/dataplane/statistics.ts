@@ -144,7 +144,8 @@ export class Statistics {
 
   /** How often each worker has swept all of its lines; undefined for one without shards. */
   sweeps(): (number | undefined)[] {
-    const owners = this.#arena.u8.subarray(L.HEADER_SHARD_OWNERS, L.HEADER_SHARD_OWNERS + L.SHARDS);
+    const at = L.HEADER_SHARD_OWNERS + (this.#arena.word(L.HEADER_OWNERS) & 1) * L.SHARDS;
+    const owners = this.#arena.u8.subarray(at, at + L.SHARDS);
     return this.#workers.map((worker) => {
       const shards = owners.reduce((sum, owner) => sum + Number(owner === worker), 0);
       if (shards === 0) return undefined;

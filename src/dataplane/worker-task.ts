@@ -1,4 +1,6 @@
-// What the controller tells a worker thread, and what the thread says at its end.
+// What the controller tells a worker thread, and what the thread says.
+
+import type { MessagePort } from "node:worker_threads";
 
 /** Longest sleep of an idle worker, milliseconds: its heartbeat and its sweep go on. */
 export const PARK_MS = 100;
@@ -15,7 +17,16 @@ export interface WorkerTask {
   cpu?: number;
   /** The worker's sockets and eventfds of all workers, by number; absent when all its ports are in memory. */
   native?: { sockets: number[]; events: number[] };
+  /** Takes a WorkerNotice. */
+  notices: MessagePort;
 }
+
+/** What a worker says while it runs. */
+export type WorkerNotice =
+  /** Its thread, as node:worker_threads counts them: it is about to take packets. */
+  | { kind: "started"; thread: number }
+  /** The data plane trapped with these packets in hand, some of which may be rewritten already. */
+  | { kind: "trapped"; stack: string; packets: Uint8Array[] };
 
 export interface WorkerReport {
   worker: number;

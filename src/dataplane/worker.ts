@@ -3,17 +3,19 @@
 //   state     enters when                      leaves when
 //   running   started, woken                   idle for spinUs, and every frame is back
 //   parked    shows "offline"; sleeps          a packet, a wake, or the time is up
-//   draining  the stop word is set             all workers' rings are empty, or DRAIN_MS have passed
+//   draining  a stop word is set               its rings are empty, and those of others that stop, or DRAIN_MS have passed
 //   done      reported                         —
 //
 // Loop and sleep are here; every decision about a packet is in assembly/.
 
 import { performance } from "node:perf_hooks";
+import { threadId } from "node:worker_threads";
 import * as L from "../../assembly/layout.ts";
 import { loadNative, type Native } from "../native.ts";
 import { type Host, instantiate, noSockets } from "./binary.ts";
+import { packetsInHand } from "./in-hand.ts";
 import { MemoryParking, type Parking, SocketParking } from "./parking.ts";
-import { PARK_MS, type WorkerReport, type WorkerTask } from "./worker-task.ts";
+import { PARK_MS, type WorkerNotice, type WorkerReport, type WorkerTask } from "./worker-task.ts";
 
 /** Batches between two looks at the clock. */
 const PASSES = 16;
@@ -21,6 +23,8 @@ const PASSES = 16;
 const NAP_US = 1000;
 /** Naps in a row over a FILL ring that runs dry: a driver that keeps the frames in its own ring has it so all the time. */
 const LEAN_NAPS = 100;
+/** Traps whose packets are told; of a thread that traps all the time, no more. */
+const MOST_TOLD = 4;
 /** How long a stopping worker waits for the last completions. */
 const DRAIN_MS = 500;
 
@@ -30,8 +34,9 @@ export default function work(task: WorkerTask): WorkerReport {
   const kernel = timed(host);
   const exports = instantiate(task.module, task.memory, kernel);
   exports.attach(task.worker);
-  Atomics.store(words, (blockOf(words, task.worker) + L.WORKER_DRAINED) / 4, 0);
-  const wakeWord = (blockOf(words, task.worker) + L.WORKER_WAKE) / 4;
+  const block = blockOf(words, task.worker);
+  const wakeWord = (block + L.WORKER_WAKE) / 4;
+  const tell = (notice: WorkerNotice): void => task.notices.postMessage(notice);
   let traps = 0;
   let naps = 0;
   let trap: string | undefined;
@@ -44,16 +49,20 @@ export default function work(task: WorkerTask): WorkerReport {
       return exports.run(clock(), PASSES);
     } catch (error) {
       // A trap is a defect of the data plane: the batch is given up and counted, the worker goes on.
+      const stack = (error as Error).stack ?? String(error);
+      if (traps < MOST_TOLD) tell({ kind: "trapped", stack, packets: inHand(task.memory, words, block) });
       exports.abandon();
       traps++;
-      trap ??= (error as Error).stack ?? String(error);
+      trap ??= stack;
       return 1;
     } finally {
       wakeOthers(words, wakeWord, parking);
     }
   };
 
-  const stopping = () => Atomics.load(words, L.HEADER_STOP / 4) !== 0;
+  const stopWord = (block + L.WORKER_STOP) / 4;
+  const stopping = () => Atomics.load(words, L.HEADER_STOP / 4) !== 0 || Atomics.load(words, stopWord) !== 0;
+  tell({ kind: "started", thread: threadId });
   let before = performance.now();
   let idleSince = before;
   while (!stopping()) {
@@ -74,11 +83,18 @@ export default function work(task: WorkerTask): WorkerReport {
   }
   const drained = drain(round, exports.settle, parking, { words, worker: task.worker });
   exports.park();
+  task.notices.close();
   return { worker: task.worker, drained, traps, ...(trap && { trap }) };
 }
 
+function inHand(memory: WebAssembly.Memory, words: Uint32Array, block: number): Uint8Array[] {
+  const [offset, frameBytes] = [words[L.HEADER_FRAMES / 4]!, words[L.HEADER_FRAME_BYTES / 4]!];
+  const bytes = words[L.HEADER_FRAME_COUNT / 4]! * frameBytes;
+  return packetsInHand(memory, block, { offset, bytes, frameBytes });
+}
+
 /**
- * Lets the rings run empty: first this worker's own, then what others have handed to it before theirs were.
+ * Lets the rings run empty: first this worker's own, then, when all stop, what others have handed to it before theirs were.
  * @returns whether nothing was left
  */
 function drain(
@@ -89,14 +105,17 @@ function drain(
 ): boolean {
   const until = performance.now() + DRAIN_MS;
   const wordOf = (worker: number) => (blockOf(words, worker) + L.WORKER_DRAINED) / 4;
-  const all = Array.from({ length: words[L.HEADER_WORKER_COUNT / 4]! }, (_, worker) => wordOf(worker));
+  const allStop = Atomics.load(words, L.HEADER_STOP / 4) !== 0;
+  const others = Array.from({ length: allStop ? words[L.HEADER_RUNNING / 4]! : 0 }, (_, worker) =>
+    wordOf(worker),
+  );
   const isEmpty = () => round() === 0 && settle() !== 0;
   let empty = false;
   while (performance.now() < until) {
     empty = isEmpty();
     if (empty) {
       Atomics.store(words, wordOf(worker), 1);
-      if (all.every((word) => Atomics.load(words, word) === 1) && isEmpty()) return true;
+      if (others.every((word) => Atomics.load(words, word) === 1) && isEmpty()) return true;
     }
     parking.wait(NAP_US);
   }

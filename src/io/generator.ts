@@ -137,7 +137,7 @@ export class Generator {
 
   #steer(start: number, length: number): number {
     const steered = this.#engine.exports.steer(start, length);
-    return steered === 0 ? 0 : this.#engine.arena.u8[L.HEADER_SHARD_OWNERS + (steered & (L.SHARDS - 1))]!;
+    return steered === 0 ? 0 : this.#engine.owners.map[steered & (L.SHARDS - 1)]!;
   }
 
   /** Writes a descriptor, to be shown with the others. */

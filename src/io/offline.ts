@@ -233,7 +233,7 @@ export class OfflineEngine {
     const start = this.#queue.address(frame);
     arena.u8.set(bytes, start);
     const steered = exports.steer(start, bytes.length);
-    const worker = steered === 0 ? 0 : arena.u8[L.HEADER_SHARD_OWNERS + (steered & (L.SHARDS - 1))]!;
+    const worker = steered === 0 ? 0 : this.engine.owners.map[steered & (L.SHARDS - 1)]!;
     return { frame, length: bytes.length, worker, apart: (steered & L.STEERED_APART) !== 0 };
   }
 

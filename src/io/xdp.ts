@@ -99,7 +99,7 @@ export class XdpPorts {
     this.#program = asking(() => this.#native.XdpProgram.load(sizes));
     this.#wildcards = new WildcardSteering(this.#program);
     this.#program.setSecret(secret);
-    this.#program.setShardOwners(engine.shardOwners);
+    this.#program.setShardOwners(engine.owners.map);
     this.addServices(engine.directory.services);
     this.addSlots(engine.directory.slots);
     try {

@@ -24,6 +24,8 @@ const ALL_PASSES = 1 << 16;
 
 export interface RigOptions {
   workers?: number;
+  /** Those that own shards at first; all by default. */
+  running?: number;
   /** Interfaces in memory, with one queue each; their MAC addresses are 02:bb:00:00:00:01, …02, … */
   interfaces?: number;
   mtu?: number;
@@ -56,10 +58,24 @@ export class Rig {
   /** Backends leave by interface 0 until `directory.setNextHop` says otherwise. */
   constructor(
     config: object,
-    { workers = 1, interfaces = 1, mtu = 1500, reserve = 0, selfTest = false }: RigOptions = {},
+    {
+      workers = 1,
+      running = workers,
+      interfaces = 1,
+      mtu = 1500,
+      reserve = 0,
+      selfTest = false,
+    }: RigOptions = {},
   ) {
     const { config: parsed } = parseConfig(stringify(config), "rig.yaml");
-    const shape = { queues: interfaces, workers, journalRecords: PACKET_RING_ENTRIES, reserve, selfTest };
+    const shape = {
+      queues: interfaces,
+      workers,
+      running,
+      journalRecords: PACKET_RING_ENTRIES,
+      reserve,
+      selfTest,
+    };
     this.engine = new Engine(parsed, shape, OFFLINE_SECRET);
     this.statistics = new Statistics(this.engine.arena);
     this.queues = Array.from({ length: interfaces }, (_, index) => {
@@ -101,7 +117,7 @@ export class Rig {
   /** The worker that owns the packet's flow; 0 when it belongs to none. */
   owner(bytes: Uint8Array): number {
     const steered = this.steer(bytes);
-    return steered === 0 ? 0 : this.engine.arena.u8[L.HEADER_SHARD_OWNERS + (steered & (L.SHARDS - 1))]!;
+    return steered === 0 ? 0 : this.engine.owners.map[steered & (L.SHARDS - 1)]!;
   }
 
   /** Whether the packet may go on to another worker than the one that it is steered to. */

@@ -1,0 +1,115 @@
+// Workers that come and go while packets flow.
+
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import fc from "fast-check";
+import * as L from "../../assembly/layout.ts";
+import { dealt } from "../../src/dataplane/owners.ts";
+import { packet } from "../packets/packet.ts";
+import { runs } from "../runs.ts";
+import { anyConfig, Rig } from "./rig.ts";
+
+const CAPACITY = 4;
+const FLOWS = 600;
+
+const segment = (n: number, flags: string) =>
+  packet()
+    .ethernet()
+    .ipv4({ src: `192.0.2.${n & 255}`, dst: "10.99.0.1" })
+    .tcp({ sport: 1024 + (n >> 8), dport: 80, flags })
+    .bytes();
+
+const counts = (map: Uint8Array, workers: number) =>
+  Array.from({ length: workers }, (_, worker) => map.filter((owner) => owner === worker).length);
+
+test("shards are dealt evenly, and as few as possible move", () => {
+  const workers = fc.integer({ min: 1, max: L.MAX_WORKERS });
+  fc.assert(
+    fc.property(fc.array(workers, { minLength: 1, maxLength: 8 }), (steps) => {
+      let map = dealt(steps[0]!);
+      for (const [i, next] of steps.entries()) {
+        const before = map;
+        map = dealt(next, before);
+        const shares = counts(map, next);
+        assert.equal(
+          shares.reduce((a, b) => a + b),
+          L.SHARDS,
+        );
+        assert.ok(Math.max(...shares) - Math.min(...shares) <= 1, shares.join());
+        const moved = map.filter((owner, shard) => owner !== before[shard]).length;
+        const now = i === 0 ? next : steps[i - 1]!;
+        // Those of workers that leave, or what newcomers get; and the odd ones out.
+        const must = next >= now ? (L.SHARDS / next) * (next - now) : (L.SHARDS / now) * (now - next);
+        assert.ok(moved <= Math.ceil(must) + Math.max(now, next), `${now} > ${next}: ${moved} move`);
+      }
+    }),
+    { numRuns: 200, seed: runs.seed },
+  );
+});
+
+suite("workers come and go", () => {
+  test("no packet is lost, no flow moves, no frame either", async (t) => {
+    const { resizes } = runs.resize;
+    const rig = new Rig(anyConfig(), { workers: CAPACITY, running: 1, reserve: 8 });
+    const pool = rig.start({ spinUs: 50 });
+    const homes = new Map<string, string>();
+    let received = 0;
+    const receive = () => {
+      for (const { bytes } of rig.collect()) {
+        const hex = Buffer.from(bytes).toString("hex");
+        const flow = hex.slice(52, 60) + hex.slice(68, 72);
+        const backend = hex.slice(0, 12);
+        assert.equal(homes.get(flow) ?? backend, backend, `flow ${flow} moved`);
+        homes.set(flow, backend);
+        received++;
+      }
+    };
+    let sent = 0;
+    /** To the owner as of now, who may be another when the packet is taken. */
+    const send = (count: number) => {
+      for (let i = 0; i < count; i++, sent++) {
+        const bytes = segment(sent % FLOWS, sent < FLOWS ? "S" : "A");
+        if (rig.deliver(rig.owner(bytes), bytes) === undefined) return;
+      }
+    };
+    const settle = async () => {
+      for (const from = performance.now(); received < sent; ) {
+        assert.ok(performance.now() - from < 10_000, `${received} of ${sent} packets`);
+        await new Promise(setImmediate);
+        receive();
+      }
+    };
+    try {
+      send(FLOWS);
+      await settle();
+      const next = fc.sample(fc.integer({ min: 1, max: CAPACITY }), { numRuns: resizes, seed: runs.seed });
+      for (const workers of next) {
+        let done = false;
+        const resized = pool
+          .resize(workers, () => {})
+          .finally(() => {
+            done = true;
+          });
+        while (!done) {
+          send(50);
+          await new Promise(setImmediate);
+          receive();
+        }
+        await resized;
+        assert.equal(rig.engine.owners.running, workers);
+        assert.equal(counts(rig.engine.owners.map, workers).length, workers);
+      }
+      await settle();
+      assert.deepEqual(rig.statistics.reasons(), { new: FLOWS, hit: sent - FLOWS });
+      assert.equal(received, sent);
+      assert.equal(homes.size, FLOWS);
+      assert.ok(rig.statistics.workers().some(({ handed }) => handed > 0));
+      t.diagnostic(`${resizes} changes under ${sent} packets`);
+    } finally {
+      for (const { drained, traps } of await pool.stop())
+        assert.deepEqual({ drained, traps }, { drained: true, traps: 0 });
+    }
+    const { missing, duplicated, invalid } = rig.audit();
+    assert.deepEqual({ missing, duplicated, invalid }, { missing: [], duplicated: [], invalid: [] });
+  });
+});
