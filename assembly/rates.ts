@@ -19,10 +19,16 @@ const UNIT_BITS: u64 = 20;
 /** What a bucket holds: a second. */
 const FULL: u64 = (<u64>1000) << UNIT_BITS;
 
-/** Units until a bucket is empty. One that would need longer than any can was empty long ago: its time has wrapped. */
+/** How far the clock of the worker that wrote a time may be ahead: as workers step through time one after the other. */
+const AHEAD: u64 = FULL;
+
+/**
+ * Units until a bucket is empty; more than FULL when its time is that of a worker whose clock is ahead. One that would need still
+ * longer was empty long ago: its time has wrapped.
+ */
 function levelOf(cell: u64, now: u64): u64 {
   const level = (cell - now) & TIME_MASK;
-  return level > FULL ? 0 : level;
+  return level > FULL + AHEAD ? 0 : level;
 }
 
 /** Whether a packet of the prefix with this key may pass; if so, it is counted. */

@@ -70,6 +70,26 @@ suite("guards", () => {
     }
   });
 
+  test("a worker whose clock is a step behind finds a full bucket full", () => {
+    const LIMIT = 100;
+    const rig = new Rig(configWith({ packetsPerSecond: { limit: LIMIT, prefix: 16 } }), { workers: 2 });
+    const packets = Array.from({ length: 2000 }, (_, n) => syn(`192.0.${n & 255}.${n >> 8}`, 1024 + n));
+    const of = (worker: number, from: number) =>
+      packets.filter((bytes) => rig.owner(bytes) === worker).slice(from, from + LIMIT);
+    /** Lets a worker have packets of its own flows at a time. @returns how many pass */
+    const passed = (worker: number, clockMs: number, from = 0) => {
+      rig.clockMs = clockMs;
+      for (const bytes of of(worker, from)) assert.ok(rig.deliver(worker, bytes) !== undefined);
+      rig.run(worker);
+      rig.collect();
+      return count(rig.records(), "new");
+    };
+    assert.equal(passed(0, CLOCK_MS), LIMIT);
+    assert.equal(passed(1, CLOCK_MS - 16), 0, "16 ms behind");
+    assert.equal(passed(0, CLOCK_MS, LIMIT), 0, "and it stays as it was");
+    assert.equal(passed(1, CLOCK_MS + 496), LIMIT / 2 - 1, "it runs empty by its own time");
+  });
+
   test("the number of workers does not show offline, in whatever order they come", async () => {
     const config = configWith({ packetsPerSecond: { limit: 20, prefix: 24, prefix6: 48 } });
     const packets = Array.from({ length: 600 }, (_, n) =>
