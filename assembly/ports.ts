@@ -26,6 +26,7 @@ import {
   WORKER_EGRESS,
   WORKER_IN_HAND,
 } from "./layout";
+import { dropProbe } from "./probe";
 import {
   REASON_ECHO,
   REASON_FRAGMENT_TIMEOUT,
@@ -232,7 +233,9 @@ function isForwarded(reason: u32): bool {
 
 /** The first packet behind a full TX ring: if it leaves by that port, it cannot. */
 function refuse(packet: Packet, portIndex: u32): void {
-  if (packet.reason < REASON_NOT_IP && packet.port == portIndex) packet.reason = <u8>REASON_TX_FULL;
+  if (packet.reason >= REASON_NOT_IP || packet.port != portIndex) return;
+  if (packet.reason == REASON_PROBE) dropProbe(packet, REASON_TX_FULL);
+  else packet.reason = <u8>REASON_TX_FULL;
 }
 
 export function free(packet: Packet): void {

@@ -50,9 +50,10 @@ export function classifyProbes(first: usize, end: usize): void {
       packet.reason = <u8>REASON_PROBE;
     } else if (isFlow) {
       packet.backend = <u16>backendOfPort(packet);
-      packet.reason = <u8>(packet.backend == 0 ? REASON_NO_BACKEND : REASON_PROBE);
+      if (packet.backend == 0) dropProbe(packet, REASON_NO_BACKEND);
+      else packet.reason = <u8>REASON_PROBE;
     } else if (packet.kind == PACKET_KIND_ICMP_ERROR) {
-      packet.reason = <u8>REASON_ICMP_UNSUPPORTED;
+      dropProbe(packet, REASON_ICMP_UNSUPPORTED);
     }
   }
 }
@@ -63,7 +64,16 @@ function backendOfPort(packet: Packet): u32 {
   return atomic.load<u16>(probes + ((<usize>bswap<u16>(raw)) << 1));
 }
 
+/** Ends a probe, whose VIP does not count it. */
+export function dropProbe(packet: Packet, reason: u32): void {
+  packet.reason = <u8>reason;
+  packet.vip = 0;
+}
+
 /** What a packet that forward() refused ends with: a self-test goes back as it came, and whoever sent it knows why. */
 export function obstructed(packet: Packet, obstacle: u32): u32 {
-  return portAt(packet.port).kind == PORT_KIND_SELF_TEST ? REASON_PROBE : obstacle;
+  if (packet.reason != REASON_PROBE) return obstacle;
+  if (portAt(packet.port).kind == PORT_KIND_SELF_TEST) return REASON_PROBE;
+  dropProbe(packet, obstacle);
+  return obstacle;
 }

@@ -217,6 +217,38 @@ suite("probes of backends", () => {
     return rig;
   }
 
+  test("VIPs do not count what becomes of probes, whatever it is", () => {
+    const rig = probeRig(new Map([[5555, 1]]));
+    const probe = (sport: number, more = 0) =>
+      packet()
+        .ethernet()
+        .ipv4({ src: "192.0.2.1", dst: "10.99.0.1" })
+        .tcp({ sport, dport: 80, flags: "S" })
+        .payload(more);
+    const quoted = packet().ipv4({ src: "10.99.0.1", dst: "192.0.2.1" }).tcp({ sport: 80, dport: 5555 });
+    const message = packet().ethernet().ipv4({ src: "192.0.2.9", dst: "10.99.0.1" }).icmp({ type: 3 });
+    const pass = (bytes: Uint8Array) => {
+      rig.deliver(0, bytes, 1);
+      rig.runAll();
+      const [{ reason } = { reason: "" }] = rig.records();
+      return reason;
+    };
+    const { arena, wiring } = rig.engine;
+    const [{ tx }] = wiring.ports as [(typeof wiring.ports)[number]];
+    arena.setWord(tx.consumer, arena.word(tx.producer) - tx.mask - 1);
+    assert.equal(pass(probe(5555).bytes()), "tx-full");
+    arena.setWord(tx.consumer, arena.word(tx.producer));
+    assert.equal(pass(probe(5555).bytes()), "probe");
+    assert.equal(pass(probe(5556).bytes()), "no-backend");
+    assert.equal(pass(probe(5555, 1500).bytes()), "too-big");
+    assert.equal(pass(message.payload(quoted.bytes()).bytes()), "icmp-unsupported");
+    rig.engine.directory.setNextHop(1, undefined);
+    assert.equal(pass(probe(5555).bytes()), "unresolved");
+    for (const number of rig.engine.directory.vipNumbers)
+      assert.deepEqual(rig.statistics.vipReasons(number), {});
+    assert.deepEqual(new Set(countedTraffic(rig)), new Set([0]));
+  });
+
   test("the source port names the backend, in either mode and family; anything else is as the model says", () => {
     const ports = new Map(Array.from({ length: 30_000 }, (_, i) => [i * 2, 1 + (i % 8)]));
     const rig = probeRig(ports);
