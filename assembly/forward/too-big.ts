@@ -23,6 +23,7 @@ import {
 } from "../layout";
 import { obstructed } from "../probe";
 import {
+  REASON_NO_ROUTE,
   REASON_NONE,
   REASON_PROBE,
   REASON_TOO_BIG,
@@ -30,7 +31,7 @@ import {
   REASON_UNRESOLVED,
 } from "../reasons";
 import { Backend, Packet, Vip } from "../records";
-import { nextHopTo } from "../routes";
+import { NO_ROUTE, nextHopTo } from "../routes";
 import { refusalOf } from "../sources";
 import * as ethernet from "../wire/ethernet";
 import * as icmp from "../wire/icmp";
@@ -67,6 +68,8 @@ function exceed(packet: Packet): u32 {
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
   const isReturn = (packet.kind & PACKET_KIND_RETURN) != 0;
   const nextHop = isReturn ? nextHopTo(packet) : atomic.load<u64>(changetype<usize>(backend));
+  // It may be another one than forward() has seen, or none any more.
+  if (nextHop == NO_ROUTE) return REASON_NO_ROUTE;
   const slot = <u32>(nextHop >>> 48) & 0xff;
   const port = egress(packet.port, slot);
   if (nextHop >>> 56 == 0 || port == NO_PORT) return REASON_UNRESOLVED;

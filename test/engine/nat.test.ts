@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, suite, test } from "node:test";
 import { stringify } from "yaml";
+import * as L from "../../assembly/layout.ts";
+import { REASON_NO_ROUTE, REASON_RETURN, REASON_TOO_BIG, REASON_UNRESOLVED } from "../../assembly/reasons.ts";
 import { parseConfig } from "../../src/config/load.ts";
 import type { Way } from "../../src/dataplane/routes.ts";
 import { ownSlot } from "../../src/dataplane/steering.ts";
@@ -126,6 +128,19 @@ suite("nat", () => {
     routes({ prefix: "2001:db8::/32", hop: hop(ROUTER) });
     assert.equal(pass(answer6()).decided, "forward return none");
     assert.equal(pass(answer()).decided, "drop no-route none");
+  });
+
+  test("an answer that is too big, and whose route goes while its packet is in hand: no-route", () => {
+    const { arena } = rig.engine;
+    pass(answer());
+    const record = arena.workerBlock(0) + L.WORKER_BATCH;
+    assert.equal(arena.u8[record + L.PACKET_REASON], REASON_RETURN, "it is still there");
+    routes();
+    // What the worker asks when it has found it too big: by then routes may be others.
+    const { overcome } = rig.instance(0) as unknown as Record<"overcome", (...of: number[]) => number>;
+    assert.equal(overcome(record, REASON_TOO_BIG), REASON_NO_ROUTE);
+    routes({ prefix: "0.0.0.0/0", hop: undefined });
+    assert.equal(overcome(record, REASON_TOO_BIG), REASON_UNRESOLVED);
   });
 
   test("a thousand routes replaced again and again leave no block behind", () => {
