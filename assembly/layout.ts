@@ -442,6 +442,8 @@ export const WORKER_WAKE: u32 = LINE + 16;
 export const WORKER_DRAINED: u32 = LINE + 20;
 /** What is left to do of a batch that is being shown (ports.ts); 0 at other times. */
 export const WORKER_SHOWING: u32 = LINE + 24;
+/** Threads that have worked for it so far. */
+export const WORKER_STARTS: u32 = LINE + 32;
 /** Version of the shards' owners that it uses, or is going to use when nobody uses an older one any more. */
 export const WORKER_OWNERS: u32 = LINE + 28;
 /** Lines 2 and 3. Writer: controller. Address of the hand-off ring to each worker, 0 for itself. */

@@ -21,10 +21,18 @@ import {
 /** Ticks after which an entry that saw no packet is expired whatever its age was. */
 const SURELY_EXPIRED: u32 = AGE_PER_TIMEOUT + 2;
 
+/** Odd, so that in time it leads to every shard. */
+const STRIDE: u32 = 97;
+
 let shard: u32 = 0;
 let index: u32 = 0;
 /** Lines due but not walked yet, times the period in milliseconds. */
 let debt: u64 = 0;
+
+/** A new thread begins elsewhere than the one before: where many die one after the other, no shard is left out. */
+export function beginSweep(start: u32): void {
+  shard = (start * STRIDE) & (SHARDS - 1);
+}
 
 function owns(shard: u32): bool {
   return ownerOfShard(shard) == self;

@@ -24,17 +24,22 @@ import {
   WORKER_EPOCH,
   WORKER_HEARTBEAT,
   WORKER_OFFLINE,
+  WORKER_STARTS,
 } from "./layout";
 import { followOwners } from "./owners";
 import { process } from "./pipeline";
 import { gather } from "./ports";
 import { refreshServices } from "./services";
-import { sweep } from "./sweep";
+import { beginSweep, sweep } from "./sweep";
 
 /** @returns the layout version, or 0 when the memory holds no arena of it */
 export function attach(worker: u32): u32 {
   const version = bind(worker);
-  if (version != 0) endBegun();
+  if (version == 0) return 0;
+  endBegun();
+  const starts = load<u32>(block, WORKER_STARTS);
+  store<u32>(block, starts + 1, WORKER_STARTS);
+  beginSweep(starts);
   return version;
 }
 

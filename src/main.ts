@@ -17,6 +17,7 @@ import { register as run } from "./commands/run.ts";
 import { register as status } from "./commands/status.ts";
 import { register as table } from "./commands/table.ts";
 import { register as weight } from "./commands/weight.ts";
+import { register as workers } from "./commands/workers.ts";
 import { GuidewayError } from "./errors.ts";
 
 /** In the order of --help. Each declares its options; what it does is imported when it is called. */
@@ -29,6 +30,7 @@ const COMMANDS = [
   reload,
   drain,
   weight,
+  workers,
   audit,
   replay,
   explain,

@@ -26,6 +26,8 @@ export const runs = {
   deaths: long ? { deaths: 1000 } : { deaths: 50 },
   /** Changes of the number of workers. */
   resize: long ? { resizes: 1000 } : { resizes: 50 },
+  /** The same on a machine in a lab. */
+  workers: long ? { changes: 200 } : { changes: 12 },
   /** Packets at wrong workers. */
   handoff: long ? { packets: 200_000 } : { packets: 4000 },
 };

@@ -169,6 +169,10 @@ export class AdminClient {
   }
 
   /** @param force also where no backend is left that takes new flows */
+  resize(workers: number): Promise<unknown> {
+    return this.#request("PUT", "/v1/workers", { workers });
+  }
+
   setWeight(pool: string, backend: string, weight: number, force = false): Promise<unknown> {
     const path = `/v1/pools/${encodeURIComponent(pool)}/backends/${encodeURIComponent(backend)}/weight`;
     return this.#request("PUT", path, { weight, force });

@@ -12,6 +12,7 @@ import { reloadRoute } from "./routes/reload.ts";
 import { statusRoute } from "./routes/status.ts";
 import { tableRoute } from "./routes/table.ts";
 import { weightRoute } from "./routes/weight.ts";
+import { workersRoute } from "./routes/workers.ts";
 
 const ROUTES = [
   statusRoute,
@@ -20,6 +21,7 @@ const ROUTES = [
   tableRoute,
   backendStateRoute,
   weightRoute,
+  workersRoute,
   reloadRoute,
   auditRoute,
   healthRoutes,

@@ -43,10 +43,10 @@ async function memory(
   config: Config,
   facts: ReadonlyMap<string, InterfaceFacts>,
 ): Promise<MemorySummary> {
-  const { planArena, workerCount } = await import("../dataplane/plan.ts");
+  const { planArena, workerCapacity } = await import("../dataplane/plan.ts");
   const { ConfigError } = await import("../config/error.ts");
   const queues = config.interfaces.reduce((sum, name) => sum + (facts.get(name)?.queues ?? 1), 0);
-  const workers = workerCount(config);
+  const workers = workerCapacity(config, Math.max(1, queues));
   try {
     const plan = planArena(config, { queues: Math.max(1, queues), workers, selfTest: true });
     const regions = Object.entries(plan.regions).map(([name, region]) => [name, region.bytes] as const);

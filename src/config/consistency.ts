@@ -69,14 +69,15 @@ function checkInterfaces({ interfaces = [] }: DraftConfig, report: Report): void
 }
 
 function checkWorkers({ workers }: DraftConfig, report: Report): void {
-  const cpus = workers?.cpus;
+  const { cpus, max, count } = workers ?? {};
+  if (typeof count === "number" && typeof max === "number" && count > max)
+    report(["workers", "count"], `${count} workers are more than workers.max, expected at most ${max}`);
   if (cpus === undefined) return;
   if (cpus.length === 0)
     report(["workers", "cpus"], "is an empty list, expected a CPU for each worker, or no such key");
   unique(cpus, (index) =>
     report(["workers", "cpus", index], `CPU ${cpus[index]} is listed twice, expected one worker per CPU`),
   );
-  const count = workers?.count;
   if (typeof count === "number" && cpus.length > 0 && cpus.length < count)
     report(
       ["workers", "cpus"],

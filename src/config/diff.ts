@@ -21,7 +21,9 @@ type Path = readonly string[];
 const FIXED: readonly Path[] = [
   ["interfaces"],
   ["frames"],
-  ["workers"],
+  ["workers", "max"],
+  ["workers", "cpus"],
+  ["workers", "batch"],
   ["conntrack"],
   ["icmp"],
   ["hash", "seed"],

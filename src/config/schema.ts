@@ -73,6 +73,12 @@ const workers = section({
   count: integerOrAuto(1, MAX_WORKERS)
     .prefault("auto")
     .describe("Worker threads. `auto` is the number of `cpus`, or of the CPUs this process may use."),
+  max: integerOrAuto(1, MAX_WORKERS)
+    .prefault("auto")
+    .describe(
+      "Most workers that `count` and `guideway workers` may ask for while the machine runs: each has a socket on every queue. " +
+        "`auto` is the number of CPUs, or `count` if that is more.",
+    ),
   cpus: listOf("CPU numbers", integer(0, 4095))
     .optional()
     .describe("CPUs to pin the workers to, one each, in order. Without it they are not pinned."),

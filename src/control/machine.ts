@@ -16,8 +16,8 @@ import { auditFrames, type FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
 import type { Applied, DirectoryBackend } from "../dataplane/directory.ts";
 import { Engine } from "../dataplane/engine.ts";
-import { workerCount } from "../dataplane/plan.ts";
-import { WorkerPool } from "../dataplane/pool.ts";
+import { workerCapacity, workerCount } from "../dataplane/plan.ts";
+import { type Mishap, WorkerPool } from "../dataplane/pool.ts";
 import type { Way } from "../dataplane/routes.ts";
 import { ownSlot } from "../dataplane/steering.ts";
 import { GuidewayError } from "../errors.ts";
@@ -29,6 +29,7 @@ import { ClientRoutes } from "./client-routes.ts";
 import { ForwarderHealth } from "./forwarder/forwarder-health.ts";
 import { lookAtLinks } from "./forwarder/links.ts";
 import { KernelMonitor } from "./kernel-monitor.ts";
+import { Mishaps } from "./mishaps.ts";
 import { Neighbours } from "./neighbours.ts";
 import { ProbeLink } from "./probe-link.ts";
 import { ProbePorts } from "./probe-ports.ts";
@@ -39,6 +40,8 @@ import { type MachineStatus, statusOf, summaryOf, type TableStatus, tableOf } fr
 const RESOLVE_MS = 2000;
 const RESOLVE_STEP_MS = 20;
 const SECRET_BYTES = 32;
+/** Until the kernel steers by other owners for sure: some rounds of its packet processing. */
+const STEERED_MS = 20;
 
 export class Machine {
   #config: Config;
@@ -55,6 +58,7 @@ export class Machine {
   readonly #link: ProbeLink | undefined;
   readonly #log: Logger;
   readonly #monitor: KernelMonitor;
+  readonly #mishaps: Mishaps;
   #pool: WorkerPool | undefined;
 
   /**
@@ -77,7 +81,10 @@ export class Machine {
     this.#config = config;
     this.#log = log;
     this.#monitor = new KernelMonitor(log);
-    this.engine = new Engine(config, { queues, workers: workerCount(config), selfTest: true }, words);
+    this.#mishaps = new Mishaps(config.change.state, log);
+    const workers = workerCapacity(config, queues);
+    const running = Math.min(workerCount(config), workers);
+    this.engine = new Engine(config, { queues, workers, running, selfTest: true }, words);
     this.#prepareMemory();
     this.#link = probes ? ProbeLink.create(config, Math.min(...facts.map(({ mtu }) => mtu)), log) : undefined;
     this.probes = probes ? new ProbePorts(this.engine) : undefined;
@@ -182,14 +189,19 @@ export class Machine {
   async start(): Promise<void> {
     this.engine.offerFrames();
     const { cpus } = this.config.workers;
-    this.#pool = new WorkerPool(this.engine, { sockets: this.ports.sockets, ...(cpus && { cpus }) });
+    const onMishap = (mishap: Mishap) => this.#mishaps.note(mishap);
+    this.#pool = new WorkerPool(this.engine, {
+      sockets: this.ports.sockets,
+      onMishap,
+      ...(cpus && { cpus }),
+    });
     this.#monitor.start();
     this.neighbours.start();
     await this.clients.follow(this.#translates);
     await Promise.race([this.#resolve(this.engine.directory.backends), this.#pool.failure()]);
     this.ports.attach();
     for (const { name, queues, sockets, program } of this.ports.interfaces) {
-      this.#log.info({ interface: name, queues, workers: this.engine.workers, sockets, program }, "attached");
+      this.#log.info({ interface: name, queues, workers: this.workers, sockets, program }, "attached");
     }
     this.forwarder.start();
   }
@@ -213,6 +225,8 @@ export class Machine {
   async apply(config: Config, stateOf: (pool: string, backend: string) => BackendState): Promise<Applied> {
     const { directory, publication } = this.engine;
     const before = this.#config;
+    const workers = workerCount(config);
+    this.#checkWorkers(workers);
     this.#config = config;
     let admitted: DirectoryBackend[] = [];
     let applied: Applied;
@@ -236,7 +250,46 @@ export class Machine {
     this.#link?.setVips(config.vips.map(({ address }) => address));
     for (const { id } of applied.removed) this.probes?.release(id);
     directory.reclaim();
+    // What was set by hand stays until the configuration says something else.
+    if (workers !== workerCount(before)) await this.resize(workers);
     return { ...applied, added: admitted };
+  }
+
+  /** Workers that forward. */
+  get workers(): number {
+    return this.engine.owners.running;
+  }
+
+  /** Threads of workers that have died and were replaced. */
+  get restarts(): number {
+    return this.#pool?.restarts ?? 0;
+  }
+
+  /**
+   * Lets more workers or fewer forward, without a lost packet. Calls must not overlap, nor with apply().
+   * @throws GuidewayError CAPACITY above what the machine was started for; WORKER when one does not start
+   */
+  async resize(workers: number): Promise<void> {
+    this.#checkWorkers(workers);
+    const before = this.workers;
+    if (workers === before) return;
+    this.forwarder.expect(workers);
+    await this.#pool!.resize(workers, async () => {
+      this.ports.steer();
+      // What the kernel was about to put into the sockets of those that leave.
+      await sleep(STEERED_MS);
+    });
+    this.#log.info({ workers, before }, "shards are dealt out anew");
+  }
+
+  #checkWorkers(workers: number): void {
+    const { workers: capacity } = this.engine;
+    if (workers >= 1 && workers <= capacity) return;
+    throw new GuidewayError(
+      "CAPACITY",
+      `${workers} workers cannot be had: this machine was started for 1 to ${capacity}; workers.max in the configuration, ` +
+        "and a restart, make room for more",
+    );
   }
 
   /** Rejects when a worker fails, which is a defect. */

@@ -99,6 +99,27 @@ export class OperatedMachine {
     return this.#controller.reload(request, origin);
   }
 
+  /**
+   * Lets more workers or fewer forward, until the configuration says another number.
+   * @throws GuidewayError CAPACITY above what the machine was started for; WORKER when one does not start
+   */
+  resize(workers: number, origin: Origin): Promise<void> {
+    const { machine, changes } = this.#controller;
+    return changes.one(origin, "workers", `${workers}`, async () => {
+      const before = machine.workers;
+      await machine.resize(workers);
+      return {
+        result: undefined,
+        outcome: before === workers ? "unchanged" : "applied",
+        detail: `from ${before} to ${workers}`,
+      };
+    });
+  }
+
+  get restarts(): number {
+    return this.#controller.machine.restarts;
+  }
+
   // ── What it says ───────────────────────────────────────────────────────────────────────────────
 
   get config(): Config {

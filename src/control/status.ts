@@ -60,7 +60,11 @@ export interface MachineStatus {
   epoch: number;
   forwarder: ForwarderStatus;
   interfaces: InterfaceStatus[];
+  /** Those that run. */
   workers: (WorkerStatistics & { nsPerPacket: number })[];
+  /** Most workers that there may be without a restart, and threads that have died and were replaced. */
+  workerCapacity: number;
+  workerRestarts: number;
   /** Packets by reason (docs/verdicts.md). */
   reasons: Record<string, number>;
   vips: VipStatus[];
@@ -69,7 +73,7 @@ export interface MachineStatus {
 }
 
 /** What a machine is asked for it. */
-export type Observed = Pick<Machine, "config" | "startedAt" | "engine" | "auditFrames"> & {
+export type Observed = Pick<Machine, "config" | "startedAt" | "engine" | "restarts" | "auditFrames"> & {
   ports: Pick<Machine["ports"], "interfaces" | "statistics">;
   neighbours: Pick<Machine["neighbours"], "nextHop">;
   forwarder: Pick<Machine["forwarder"], "status">;
@@ -96,10 +100,15 @@ export function statusOf(machine: Observed): MachineStatus {
       program,
       kernel: ports.statistics(index),
     })),
-    workers: statistics.workers().map((worker) => ({
-      ...worker,
-      nsPerPacket: worker.packets === 0 ? 0 : worker.busyNs / worker.packets,
-    })),
+    workers: statistics
+      .workers()
+      .slice(0, engine.owners.running)
+      .map((worker) => ({
+        ...worker,
+        nsPerPacket: worker.packets === 0 ? 0 : worker.busyNs / worker.packets,
+      })),
+    workerCapacity: engine.workers,
+    workerRestarts: machine.restarts,
     reasons: statistics.reasons(),
     vips: directory.vips.map(({ name, address, protocol, port, forward, pool }, index) => ({
       name,

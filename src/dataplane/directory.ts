@@ -32,6 +32,7 @@ import type { PublishedTable } from "./published-table.ts";
 import { servicesBlock, servicesEntry } from "./services-block.ts";
 import type { Statistics } from "./statistics.ts";
 import { type Slot, slotName, slotsOf } from "./steering.ts";
+import { swept } from "./swept.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
 import { machineSources, mayFragment } from "./tunnel-record.ts";
@@ -227,29 +228,19 @@ export class Directory {
     }
 
     const services = differences(before.services, now.services, serviceName);
-    const expired = this.#swept(this.#statistics.sweepsToExpiry());
+    const expired = swept(this.#statistics, this.#statistics.sweepsToExpiry());
     const numbers = differences(before.services, now.services, numberName);
     for (const name of new Set(numbers.removed.map(numberName))) this.#services.rest(name, expired);
 
     const members = (of: InForce) => [...of.members.values()].flat();
     const { removed } = differences(members(before), members(now), ({ id }) => id);
-    const swept = this.#swept(2);
+    const gone = swept(this.#statistics, 2);
     for (const { id, pool, config } of removed) {
       this.#removeBackend(id);
-      this.#ids.rest(backendKey(pool, config), swept);
+      this.#ids.rest(backendKey(pool, config), gone);
     }
     const slots = differences(before.slots, now.slots, slotName);
     return { added, removed, tables: staged.map(({ pool }) => pool), services, slots };
-  }
-
-  /** True once every worker has swept all of its lines so often from now on. */
-  #swept(times: number): () => boolean {
-    const before = this.#statistics.sweeps();
-    return () =>
-      this.#statistics.sweeps().every((now, worker) => {
-        const then = before[worker];
-        return now === undefined || then === undefined || now - then >= times;
-      });
   }
 
   /** Frees numbers and blocks that nobody can refer to any more. */

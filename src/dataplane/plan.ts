@@ -122,10 +122,22 @@ export function shardLinesFor(flows: number): number {
   return Math.max(MIN_SHARD_LINES, powerOfTwo(flows / (L.WAYS * L.SHARDS * CONNTRACK_LOAD)));
 }
 
+/** Workers that a configuration asks for. */
 export function workerCount(config: Config): number {
   const { count, cpus } = config.workers;
   if (count !== "auto") return count;
   return Math.min(L.MAX_WORKERS, cpus?.length ?? availableParallelism());
+}
+
+/**
+ * Most workers that a machine may have without a new start.
+ * @param queues of all interfaces: a worker has a port on each, and one for each other worker, and one for self-tests
+ */
+export function workerCapacity(config: Config, queues: number): number {
+  const { max } = config.workers;
+  if (max !== "auto") return max;
+  const most = Math.min(L.MAX_WORKERS, availableParallelism(), L.MAX_PORTS - queues);
+  return Math.max(workerCount(config), most);
 }
 
 /** Bytes of a lookup table of a size in the table heap. */

@@ -142,6 +142,17 @@ export class Statistics {
     };
   }
 
+  /**
+   * Changes when a worker's sweep begins anew, or goes through other lines: what was swept before says nothing then of what will
+   * have been.
+   */
+  sweepers(): string {
+    const starts = this.#workers.map((worker) =>
+      this.#arena.word(this.#arena.workerBlock(worker) + L.WORKER_STARTS),
+    );
+    return [this.#arena.word(L.HEADER_OWNERS), ...starts].join();
+  }
+
   /** How often each worker has swept all of its lines; undefined for one without shards. */
   sweeps(): (number | undefined)[] {
     const at = L.HEADER_SHARD_OWNERS + (this.#arena.word(L.HEADER_OWNERS) & 1) * L.SHARDS;

@@ -29,7 +29,7 @@ export const MEANINGS: Readonly<Record<string, string>> = {
   "no-frame": "it was to leave in fragments, and there was no packet buffer for them",
   "tx-full": "the TX ring had no room",
   "handoff-full": "the ring to the worker that owns the flow had no room",
-  trapped: "the data plane trapped: a defect",
+  trapped: "the data plane trapped, or its thread died: a defect",
   "spoofed-source": "no machine may have its source address, or the balancer itself has",
   land: "its source address is its destination",
   denied: "the VIP's guard does not take packets from its source",

@@ -99,7 +99,7 @@ export class XdpPorts {
     this.#program = asking(() => this.#native.XdpProgram.load(sizes));
     this.#wildcards = new WildcardSteering(this.#program);
     this.#program.setSecret(secret);
-    this.#program.setShardOwners(engine.owners.map);
+    this.steer();
     this.addServices(engine.directory.services);
     this.addSlots(engine.directory.slots);
     try {
@@ -187,6 +187,11 @@ export class XdpPorts {
     return Array.from({ length: this.#engine.workers }, (_, worker) =>
       this.#open.filter((socket) => socket.worker === worker).map((socket) => socket.fd),
     );
+  }
+
+  /** Steers packets to the owners of their shards as they are now. */
+  steer(): void {
+    this.#program.setShardOwners(this.#engine.owners.map);
   }
 
   /** Packets for these go to the workers from here on, where the program is attached. */

@@ -96,6 +96,7 @@ export class MemoryMachine implements Operated {
   forwarderStatus = FORWARDER;
   /** Whether no backend takes new flows, and some have flows still. */
   draining = false;
+  readonly restarts = 3;
   /** Name of a backend that takes new flows as the only one of its pool. */
   last: string | undefined;
   refused: ConfigurationStatus["refused"];
@@ -218,6 +219,13 @@ export class MemoryMachine implements Operated {
     directory.setBackendState(directory.backend(pool, name).id, state);
     this.asked.set(`${pool}/${name}`, state);
     this.#note(origin, state, `${pool}/${name}`);
+  }
+
+  async resize(workers: number, origin: Origin): Promise<void> {
+    const { owners, workers: capacity } = this.engine;
+    if (workers > capacity) throw new GuidewayError("CAPACITY", `started for 1 to ${capacity}`);
+    this.#note(origin, "workers", `${workers}`);
+    await owners.deal(workers);
   }
 
   async setWeight(

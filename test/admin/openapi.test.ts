@@ -73,6 +73,8 @@ suite("answers are what the document says", () => {
     ["a reload", "POST", "/v1/reload", 200, json({ text: CONFIG, file: "new.yaml", force: true })],
     ["a reload of the file", "POST", "/v1/reload", 200, json({})],
     ["a reload with errors", "POST", "/v1/reload", 422, json({ text: "pools: 1" })],
+    ["workers", "PUT", "/v1/workers", 200, json({ workers: 1 })],
+    ["no workers", "PUT", "/v1/workers", 400, json({ workers: 0 })],
     ["changes", "GET", "/v1/audit", 200],
     ["so many changes", "GET", "/v1/audit?limit=1", 200],
     ["too many changes", "GET", "/v1/audit?limit=0", 400],

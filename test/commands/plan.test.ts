@@ -124,7 +124,7 @@ suite("guideway plan", () => {
   test("for people: what moves, from where to where, shares, changes", () => {
     const backends = numbered(3).map((each) => ({ ...each, weight: each.name === "web-1" ? 0 : 1 }));
     const few = write("few.yaml", webDocument(numbered(3)));
-    const fewer = write("fewer.yaml", { ...webDocument(backends), workers: { count: 2 } });
+    const fewer = write("fewer.yaml", { ...webDocument(backends), workers: { batch: 2 } });
     const { status, stdout, stderr } = guideway(["plan", few, fewer]);
     assert.deepEqual([status, stderr], [0, ""]);
     assert.match(stdout, /^1 of 1 VIP changed; tried on 100,000 flows, generated\n/);
@@ -132,7 +132,7 @@ suite("guideway plan", () => {
     assert.match(stdout, /^ {2}web-1 +web-[23] +1\d\.\d\d% +1\d\.\d\d%$/m);
     assert.match(stdout, /^ {2}web-1 +33\.\d\d% +0\.00%$/m);
     assert.match(stdout, /^ {2}pools\.web\.backends\.web-1\.weight +1 > 0$/m);
-    assert.match(stdout, /^ {2}workers\.count +auto > 2 +needs a restart$/m);
+    assert.match(stdout, /^ {2}workers\.batch +64 > 2 +needs a restart$/m);
     assert.match(stdout, /\n1 change of these only by a restart\.\n$/);
     assert.match(guideway(["plan", few, few]).stdout, /\n\nThe configurations mean the same\.\n$/);
   });

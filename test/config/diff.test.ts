@@ -58,7 +58,8 @@ suite("differences of configurations", () => {
   const restarts: [path: string, edit: (document: Document) => void][] = [
     ["interfaces", (document) => document.interfaces.push("eth1")],
     ["frames.size", (document) => Object.assign(document.frames, { size: 4096 })],
-    ["workers.count", (document) => Object.assign(document.workers, { count: 2 })],
+    ["workers.max", (document) => Object.assign(document.workers, { max: 2 })],
+    ["workers.batch", (document) => Object.assign(document.workers, { batch: 2 })],
     ["workers.cpus", (document) => document.workers.cpus.reverse()],
     ["workers.cpus", (document) => delete document.workers.cpus],
     ["conntrack.timeouts.udp", (document) => Object.assign(document.conntrack.timeouts, { udp: "40s" })],

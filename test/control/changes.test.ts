@@ -200,9 +200,9 @@ suite("changes", () => {
 
     test("RESTART_NEEDED: keys, values and what to do", async (t) => {
       const bed = new Bed(t);
-      const more = { workers: { count: 2 }, frames: { count: 8192 } };
+      const more = { workers: { batch: 2 }, frames: { count: 8192 } };
       const says =
-        /^next\.yaml: a running machine cannot change frames\.count \(.* > 8192\), workers\.count \("auto" > 2\): restart it/;
+        /^next\.yaml: a running machine cannot change frames\.count \(.* > 8192\), workers\.batch \(64 > 2\): restart it/;
       await bed.refused(bed.reload({ more }), "RESTART_NEEDED", says);
       await bed.refused(bed.reload({ more }, true), "RESTART_NEEDED", says);
       assert.deepEqual(bed.calls, []);

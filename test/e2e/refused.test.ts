@@ -36,7 +36,7 @@ const REFUSED: [
   force?: true,
 ][] = [
   restart("interfaces", "interfaces", (next) => void next.interfaces.push("lo")),
-  restart("workers", "workers.count", (next) => Object.assign(next, { workers: { count: 2 } })),
+  restart("workers", "workers.batch", (next) => Object.assign(next, { workers: { batch: 32 } })),
   restart("frames", "frames.count", (next) => Object.assign(next, { frames: { count: 32_768 } })),
   restart("connection table", "conntrack.flows", (next) =>
     Object.assign(next, { conntrack: { flows: 100_000 } }),

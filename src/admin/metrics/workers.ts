@@ -35,10 +35,16 @@ const COUNTERS: readonly [Numbers, Family, unit: number][] = [
 ];
 const parked = gauge("guideway_worker_parked", "1 while a worker sleeps", "worker");
 
-export const workerMetrics: MetricGroup<{ engine: Engine }> = {
-  families: [...COUNTERS.map(([, family]) => family), parked],
-  collect({ engine }, put) {
+const restarts = counter("guideway_worker_restarts_total", "Threads of workers that died and were replaced");
+
+export const workerMetrics: MetricGroup<{ engine: Engine; restarts: number }> = {
+  families: [...COUNTERS.map(([, family]) => family), parked, restarts],
+  collect({ engine, restarts: count }, put) {
+    put(restarts, count);
+    // One that has never run has nothing to say.
+    const { running } = engine.owners;
     for (const statistics of engine.statistics.workers()) {
+      if (statistics.worker >= running && statistics.heartbeat === 0) continue;
       const labels = { worker: statistics.worker };
       for (const [key, family, unit] of COUNTERS) put(family, statistics[key] * unit, labels);
       put(parked, statistics.parked ? 1 : 0, labels);

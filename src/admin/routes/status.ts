@@ -217,6 +217,8 @@ const body = z
     forwarder,
     interfaces: z.array(interfaceStatus),
     workers: z.array(worker),
+    workerCapacity: count("Most workers that there may be without a restart."),
+    workerRestarts: count("Threads of workers that have died and were replaced."),
     reasons: z.record(z.string(), z.number().int()).describe("Packets by reason (docs/verdicts.md)."),
     configuration,
     history,

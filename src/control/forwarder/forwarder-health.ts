@@ -82,7 +82,8 @@ interface Watched {
 export class ForwarderHealth {
   readonly #options: ForwarderOptions;
   readonly #verification: Verification;
-  readonly #workers: Watched[];
+  /** Of all that there may be. */
+  readonly #all: Watched[];
   readonly #links = new Map<string, Hysteresis>();
   readonly #tables: Hysteresis;
   readonly #callbacks: ((status: ForwarderStatus) => void)[] = [];
@@ -107,11 +108,25 @@ export class ForwarderHealth {
     this.#tables = new Hysteresis(settings.rise, 1, true);
     const knowledge = knowledgeOf(config, directory, secret);
     const mac = Uint8Array.from([2, 0, 0, 0, 0, 0]);
-    this.#workers = Array.from({ length: engine.workers }, (_, worker) => ({
+    this.#all = Array.from({ length: engine.workers }, (_, worker) => ({
       probe: new WorkerProbe(engine, queue, worker, new ProbeSequence(directory, knowledge, mac, worker)),
       state: new Hysteresis(settings.rise, settings.fall),
       reason: "not tested yet",
     }));
+  }
+
+  /** Those that run. */
+  get #workers(): Watched[] {
+    return this.#all.slice(0, this.#options.engine.owners.running);
+  }
+
+  /** So many workers are going to run. Newcomers count as well until they fail: those that are there do forward. */
+  expect(workers: number): void {
+    const { settings, engine } = this.#options;
+    for (const watched of this.#all.slice(engine.owners.running, workers)) {
+      watched.state = new Hysteresis(settings.rise, settings.fall, true);
+      watched.reason = undefined;
+    }
   }
 
   /** Calls back whenever it becomes healthy or unhealthy. */
@@ -132,12 +147,13 @@ export class ForwarderHealth {
     clearInterval(this.#round);
     clearTimeout(this.#answer);
     this.#unwatch?.();
-    for (const { probe } of this.#workers) probe.collect(performance.now());
+    for (const { probe } of this.#all) probe.collect(performance.now());
   }
 
   /** Workers whose loops stand still, which only a restart helps. To be asked again and again; nobody is before the start. */
   stuck(nowMs = performance.now()): number[] {
-    return this.#progress?.silent(nowMs, STUCK_MS) ?? [];
+    const { running } = this.#options.engine.owners;
+    return (this.#progress?.silent(nowMs, STUCK_MS) ?? []).filter((worker) => worker < running);
   }
 
   /** One round of everything; start() has it every interval. */
