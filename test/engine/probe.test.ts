@@ -198,40 +198,29 @@ suite("frames of the self-test queue", () => {
     assert.notEqual(rig.selfTest!.takeFrame(), undefined);
   });
 
-  /** Workers that keep 8 frames each for fragments; the first of them has the packets. */
-  function keeping(workers: number): Rig {
-    const config = anyConfig({ frames: { count: 64 * workers } });
-    const rig = new Rig(config, { workers, selfTest: true, reserve: 8 });
+  /** A worker that keeps 8 frames for fragments. */
+  function keeping(): Rig {
+    const rig = new Rig(anyConfig({ frames: { count: 64 } }), { selfTest: true, reserve: 8 });
     assert.equal(rig.engine.arena.word(L.HEADER_RESERVE), 8);
     return rig;
   }
-  const freeOf = ({ engine: { arena } }: Rig, worker: number) =>
-    arena.word(arena.workerBlock(worker) + L.WORKER_FREE_COUNT);
 
   test("it gets frames where no more are free than what a worker keeps for fragments", () => {
-    const rig = keeping(1);
+    const rig = keeping();
     const queue = rig.selfTest!;
     for (const each of [...rig.queues, queue]) while (each.takeFrame() !== undefined);
-    assert.equal(freeOf(rig, 0), 8);
+    const { arena } = rig.engine;
+    const free = () => arena.word(arena.workerBlock(0) + L.WORKER_FREE_COUNT);
+    assert.equal(free(), 8);
     rig.settle();
-    assert.equal(freeOf(rig, 0), 6);
+    assert.equal(free(), 6);
     assert.deepEqual(
       [queue.takeFrame(), queue.takeFrame(), queue.takeFrame()].map((frame) => frame !== undefined),
       [true, true, false],
     );
     rig.settle();
-    assert.equal(freeOf(rig, 0), 4, "as often as they do not come back");
+    assert.equal(free(), 4, "as often as they do not come back");
     assert.equal(rig.queues[0]!.takeFrame(), undefined, "and nobody else gets any of them");
-  });
-
-  test("what comes back to it is not left for workers that are short of what they keep", () => {
-    const rig = keeping(2);
-    const { arena } = rig.engine;
-    arena.setWord(arena.workerBlock(1) + L.WORKER_FREE_COUNT, 0);
-    for (let round = 0; round < 10; round++) {
-      assert.equal(through(rig, 0, flow()).length, 1);
-      assert.deepEqual([rig.audit().places.completion, freeOf(rig, 0)], [0, 8], `round ${round}`);
-    }
   });
 });
 
