@@ -233,8 +233,8 @@ export function recycle(): bool {
   const needy = queueCount > 1 ? neediest() : 0;
   for (let i: u32 = 0; i < queueCount; i++) {
     const queue = queueAt(i);
-    if (available(queue.completion) == 0 && ((i != needy && queue.limit == 0) || spareFor(queue) == 0))
-      continue;
+    const isFilled = queue.limit != 0 ? shortage == 0 : i != needy;
+    if (available(queue.completion) == 0 && (isFilled || spareFor(queue) == 0)) continue;
     if (!queue.tryLock(self)) {
       clean = false;
       continue;

@@ -222,6 +222,18 @@ suite("frames of the self-test queue", () => {
     assert.equal(free(), 4, "as often as they do not come back");
     assert.equal(rig.queues[0]!.takeFrame(), undefined, "and nobody else gets any of them");
   });
+
+  test("whoever has its lock keeps nobody awake while it has its frames", () => {
+    const rig = keeping();
+    const { arena } = rig.engine;
+    const lock = arena.plan.regions.queues.offset + L.QUEUE_BYTES + L.QUEUE_LOCK;
+    arena.setWord(lock, 7);
+    assert.equal(rig.settle(), true, "nothing is to be done at it");
+    rig.selfTest!.takeFrame();
+    assert.equal(rig.settle(), false, "it is short of one");
+    arena.setWord(lock, 0);
+    assert.equal(rig.settle(), true);
+  });
 });
 
 suite("probes of backends", () => {
