@@ -163,6 +163,14 @@ function roomIn(port: Port): u32 {
   return port.txMask + 1 - (port.txPending - port.txSeen);
 }
 
+/** Whether a port's TX ring takes so many packets, also if all of the batch leave by it and what is sent besides them so far. */
+export function hasRoom(portIndex: u32, extras: u32): bool {
+  const port = portAt(portIndex);
+  if (port.txMask == 0) return false;
+  const room = port.txMask + 1 - (port.txPending - atomic.load<u32>(port.tx.consumer));
+  return room >= load<u32>(block, WORKER_IN_HAND) + extraCount + extras;
+}
+
 /** Puts the batch into TX rings or onto the free list, and counts it. Works through runs of packets for the same port. */
 export function emit(first: usize, end: usize): void {
   for (let at = first; at < end; ) {

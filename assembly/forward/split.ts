@@ -8,7 +8,8 @@ import { hasExtras, takeExtra } from "../extras";
 import { shardOf } from "../hash";
 import { frames, shardAt } from "../instance";
 import { HEADER_SECRET, HEADROOM, SHARD_FRAGMENTED } from "../layout";
-import { REASON_NO_FRAME, REASON_NONE, REASON_TOO_BIG } from "../reasons";
+import { hasRoom } from "../ports";
+import { REASON_NO_FRAME, REASON_NONE, REASON_TOO_BIG, REASON_TX_FULL } from "../reasons";
 import { Packet } from "../records";
 import * as ipv4 from "../wire/ipv4";
 import * as ipv6 from "../wire/ipv6";
@@ -28,15 +29,18 @@ function pieceBytes(family: u32, mtu: u32): u32 {
 }
 
 /**
- * Whether a packet can be sent in fragments.
+ * Whether a packet can be sent in fragments: all of them, or none.
  * @param family of the outer packet
  * @param payload bytes behind the outer header
+ * @param port by which it leaves
  * @returns REASON_NONE, or why not
  */
-export function checkSplit(family: u32, payload: u32, mtu: u32): u32 {
+export function checkSplit(family: u32, payload: u32, mtu: u32, port: u32): u32 {
   const piece = pieceBytes(family, mtu);
   if (piece == 0) return REASON_TOO_BIG;
-  return hasExtras((payload - 1) / piece) ? REASON_NONE : REASON_NO_FRAME;
+  const extras = (payload - 1) / piece;
+  if (!hasExtras(extras)) return REASON_NO_FRAME;
+  return hasRoom(port, extras) ? REASON_NONE : REASON_TX_FULL;
 }
 
 /**

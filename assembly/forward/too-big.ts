@@ -87,7 +87,7 @@ function exceed(packet: Packet): u32 {
   }
   if (!isTunnel || packet.start - packet.frame < <u32>frames + bytes + ipv6.FRAGMENT_BYTES)
     return REASON_TOO_BIG;
-  const obstacle = checkSplit(family, bytes - outerBytes(family) + packet.ipLength, mtu);
+  const obstacle = checkSplit(family, bytes - outerBytes(family) + packet.ipLength, mtu, port);
   if (obstacle != REASON_NONE) return obstacle;
   encapsulateIn(packet, vip, backend, mode);
   forwardL2(packet.start, nextHop, load<u64>(egressInterface));

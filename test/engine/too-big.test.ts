@@ -169,20 +169,29 @@ suite("packets that are too big", () => {
     checkFrames(rig);
   });
 
-  test("a full TX ring: what does not fit is not sent, and no frame is lost", () => {
-    const rig = rigOf();
-    const { tx } = rig.engine.wiring.ports[0]!;
-    const { arena } = rig.engine;
-    // Room for five packets.
-    const full = (tx.mask + 1 - 5) >>> 0;
-    const producer = arena.word(tx.producer);
-    arena.setWord(tx.consumer, (producer - full) >>> 0);
-    for (let n = 0; n < 4; n++) rig.deliver(0, sized("10.99.0.1", 1500, n, false));
-    rig.run(0);
-    assert.equal((arena.word(tx.producer) - producer) >>> 0, 5, "four first fragments, and one more");
-    arena.setWord(tx.consumer, producer);
-    assert.deepEqual(rig.statistics.reasons(), { new: 4 });
-    checkFrames(rig);
+  test("a full TX ring: a packet whose fragments do not all fit is not sent at all", () => {
+    for (const [room, complete] of [
+      [4, 0],
+      [5, 1],
+      [7, 3],
+      [8, 4],
+    ] as const) {
+      const rig = rigOf();
+      const { tx } = rig.engine.wiring.ports[0]!;
+      const { arena } = rig.engine;
+      const producer = arena.word(tx.producer);
+      arena.setWord(tx.consumer, producer - (tx.mask + 1 - room));
+      for (let n = 0; n < 4; n++) rig.deliver(0, sized("10.99.0.1", 1500, n, false));
+      rig.run(0);
+      assert.equal((arena.word(tx.producer) - producer) >>> 0, 2 * complete, `room for ${room}`);
+      arena.setWord(tx.consumer, producer);
+      const refused = 4 - complete;
+      assert.deepEqual(rig.statistics.reasons(), {
+        ...(complete > 0 && { new: complete }),
+        ...(refused > 0 && { "tx-full": refused }),
+      });
+      checkFrames(rig);
+    }
   });
 
   test("a trap in the middle gives the batch up, with the frames that it took", () => {
