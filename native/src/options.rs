@@ -59,7 +59,7 @@ pub struct SocketOptions {
     /// `auto` takes zero-copy where the driver has it. A socket that shares takes the mode of the first.
     #[napi(ts_type = "'auto' | 'zero-copy' | 'copy'")]
     pub mode: String,
-    /// Busy-poll the queue for so many microseconds at every kick and wait (SO_PREFER_BUSY_POLL). Best effort.
+    /// Busy-poll the queue for so many microseconds at every `kick` and `busyPoll` (SO_PREFER_BUSY_POLL). Best effort.
     pub busy_poll_us: Option<u32>,
 }
 

@@ -41,6 +41,16 @@ pub fn kick(fd: i32) -> i32 {
     errno
 }
 
+/// Lets the kernel receive what waits at the NIC queues of sockets, in this thread, for sockets that were opened with `busyPollUs`
+/// (`recvfrom` on an AF_XDP socket, net/xdp/xsk.c: it takes no packet). Does nothing for others, and where the driver has no NAPI.
+#[napi]
+pub fn busy_poll(sockets: &[i32]) {
+    for fd in sockets {
+        // SAFETY: no buffer and no address are passed. Whatever it returns, the RX ring says what has come.
+        unsafe { libc::recvfrom(*fd, ptr::null_mut(), 0, libc::MSG_DONTWAIT, ptr::null_mut(), ptr::null_mut()) };
+    }
+}
+
 /// Waits until a socket has received, the event was signalled, or the time is over. Lets the kernel refill and
 /// transmit on the way, as poll(2) on an AF_XDP socket does.
 ///

@@ -24,6 +24,7 @@ const FIXED: readonly Path[] = [
   ["workers", "max"],
   ["workers", "cpus"],
   ["workers", "batch"],
+  ["workers", "busyPoll"],
   ["conntrack"],
   ["icmp"],
   ["hash", "seed"],

@@ -83,6 +83,12 @@ const workers = section({
     .optional()
     .describe("CPUs to pin the workers to, one each, in order. Without it they are not pinned."),
   batch: integer(1, BATCH).prefault(BATCH).describe("Most packets that a worker takes at once."),
+  busyPoll: boolean()
+    .prefault(false)
+    .describe(
+      "Workers receive in their own threads instead of in interrupts, and never sleep: each takes a CPU, idle or not " +
+        "(docs/workers.md).",
+    ),
 });
 
 /** More than any machine sees; the product with milliseconds stays in 64 bits. */

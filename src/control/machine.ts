@@ -188,10 +188,11 @@ export class Machine {
 
   async start(): Promise<void> {
     this.engine.offerFrames();
-    const { cpus } = this.config.workers;
+    const { cpus, busyPoll } = this.config.workers;
     const onMishap = (mishap: Mishap) => this.#mishaps.note(mishap);
     this.#pool = new WorkerPool(this.engine, {
       sockets: this.ports.sockets,
+      busyPoll,
       onMishap,
       ...(cpus && { cpus }),
     });

@@ -28,6 +28,8 @@ import type { WorkerNotice, WorkerReport, WorkerTask } from "./worker-task.ts";
 export interface PoolOptions {
   /** Descriptors of the sockets of each worker; without it all ports are in memory. */
   sockets?: number[][];
+  /** Whether workers receive in their own threads, and never sleep: for sockets that were opened so. */
+  busyPoll?: boolean;
   /** CPUs to pin workers to, in order. */
   cpus?: number[];
   /** How long an idle worker polls before it sleeps, microseconds. */
@@ -142,7 +144,13 @@ export class WorkerPool {
       epochMs: this.#epochMs,
       spinUs: spinUs ?? (this.#engine.owners.running < availableParallelism() ? SPIN_US : 0),
       ...(cpu !== undefined && { cpu }),
-      ...(sockets && { native: { sockets: sockets[worker]!, events: this.#events } }),
+      ...(sockets && {
+        native: {
+          sockets: sockets[worker]!,
+          events: this.#events,
+          busyPoll: this.#options.busyPoll ?? false,
+        },
+      }),
       notices: port2,
     };
     const heartbeat = this.#heartbeat(worker);

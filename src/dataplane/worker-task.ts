@@ -15,8 +15,11 @@ export interface WorkerTask {
   spinUs: number;
   /** CPU to pin to. */
   cpu?: number;
-  /** The worker's sockets and eventfds of all workers, by number; absent when all its ports are in memory. */
-  native?: { sockets: number[]; events: number[] };
+  /**
+   * The worker's sockets and eventfds of all workers, by number; absent when all its ports are in memory. With `busyPoll` it receives in
+   * its own thread, and never sleeps.
+   */
+  native?: { sockets: number[]; events: number[]; busyPoll: boolean };
   /** Takes a WorkerNotice. */
   notices: MessagePort;
 }

@@ -1,7 +1,7 @@
 // A worker: the Piscina thread that runs the data plane until it is told to stop.
 //
 //   state     enters when                      leaves when
-//   running   started, woken                   idle for spinUs, and every frame is back
+//   running   started, woken                   idle for spinUs, and every frame is back; never when it busy-polls
 //   parked    shows "offline"; sleeps          a packet, a wake, or the time is up
 //   draining  a stop word is set               its rings are empty, and those of others that stop, or DRAIN_MS have passed
 //   done      reported                         —
@@ -30,7 +30,7 @@ const DRAIN_MS = 500;
 
 export default function work(task: WorkerTask): WorkerReport {
   const words = new Uint32Array(task.memory.buffer);
-  const { host, parking } = connect(task, words);
+  const { host, parking, poll } = connect(task, words);
   const kernel = timed(host);
   const exports = instantiate(task.module, task.memory, kernel);
   exports.attach(task.worker);
@@ -72,6 +72,9 @@ export default function work(task: WorkerTask): WorkerReport {
     if (packets > 0) {
       exports.busy((now - before - kernel.ms) * 1e6, kernel.ms * 1e6);
       idleSince = now;
+    } else if (poll) {
+      poll();
+      exports.settle();
     } else if ((now - idleSince) * 1000 >= task.spinUs) {
       const settled = exports.settle() !== 0 && (exports.lean() === 0 || naps >= LEAN_NAPS);
       naps = settled ? 0 : naps + 1;
@@ -159,15 +162,24 @@ function socketHost(native: Native, sockets: number[]): Host {
   return { kick: native.kick, wake: (socket) => native.wait(lists.get(socket)!, -1, 0) };
 }
 
-function connect(task: WorkerTask, words: Uint32Array): { host: Host; parking: Parking } {
+interface Connection {
+  host: Host;
+  parking: Parking;
+  /** What an idle worker does instead of sleeping. */
+  poll?: (() => void) | undefined;
+}
+
+function connect(task: WorkerTask, words: Uint32Array): Connection {
   if (task.cpu !== undefined || task.native) {
     const native = loadNative();
     if (task.cpu !== undefined) native.pinThread(task.cpu);
     if (task.native) {
-      const { sockets, events } = task.native;
+      const { sockets, events, busyPoll } = task.native;
+      const all = Int32Array.from(sockets);
       return {
         host: socketHost(native, sockets),
         parking: new SocketParking(native, task.worker, sockets, events),
+        poll: busyPoll ? () => native.busyPoll(all) : undefined,
       };
     }
   }

@@ -49,6 +49,8 @@ export interface ProbeInterface extends InterfaceFacts {
   hostMac: string;
 }
 
+/** How long the kernel looks for packets at each call of a worker that busy-polls. */
+const BUSY_POLL_US = 20;
 /** Frames that the interface for probes has to receive into. */
 const PROBE_FRAMES = 256;
 
@@ -176,6 +178,7 @@ export class XdpPorts {
       },
       ...(!own && { sharedWith }),
       mode: "auto",
+      ...(this.#engine.config.workers.busyPoll && { busyPollUs: BUSY_POLL_US }),
     };
     const socket = asking(() => this.#native.openSocket(arena.u8, options));
     this.#open.push({ fd: socket.fd, worker, interface: index });

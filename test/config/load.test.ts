@@ -31,7 +31,7 @@ suite("parseConfig", () => {
       machine: { name: "guideway", mac: "02:bb:00:00:00:01" },
       interfaces: [],
       frames: { size: 2048, count: "auto" },
-      workers: { count: "auto", max: "auto", batch: 64 },
+      workers: { count: "auto", max: "auto", batch: 64, busyPoll: false },
       conntrack: {
         flows: 1_048_576,
         timeouts: { new: 60_000, established: 900_000, closing: 30_000, udp: 30_000 },
@@ -80,7 +80,7 @@ suite("parseConfig", () => {
 machine: { name: lb-1, address: 10.0.0.11, address6: "FD00::11", mac: "02-BB-00-00-00-0F" }
 interfaces: [eth0, eth1]
 frames: { size: 4096, count: 8192 }
-workers: { count: 2, max: 4, cpus: [2, 3], batch: 32 }
+workers: { count: 2, max: 4, cpus: [2, 3], batch: 32, busyPoll: true }
 conntrack: { flows: 1000, timeouts: { new: 1s, established: 1h, closing: 1500ms, udp: 2m }, newFlowsPerSecond: 500 }
 hash: { seed: 18446744073709551615 }
 pools:
@@ -115,7 +115,7 @@ admin: { socket: ./admin.sock }
     });
     assert.deepEqual(config.interfaces, ["eth0", "eth1"]);
     assert.deepEqual(config.frames, { size: 4096, count: 8192 });
-    assert.deepEqual(config.workers, { count: 2, max: 4, cpus: [2, 3], batch: 32 });
+    assert.deepEqual(config.workers, { count: 2, max: 4, cpus: [2, 3], batch: 32, busyPoll: true });
     assert.deepEqual(config.conntrack, {
       flows: 1000,
       timeouts: { new: 1000, established: 3_600_000, closing: 1500, udp: 120_000 },

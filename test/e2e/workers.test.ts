@@ -9,7 +9,7 @@ import { skipReason } from "../lab/machine.ts";
 import { runs } from "../runs.ts";
 import { type Balancer, eventually, startBalancer } from "./harness.ts";
 import { checkNothingDropped } from "./observed.ts";
-import { checkFrames, configOf, e2ePrefix, poolOf, VIP } from "./setup.ts";
+import { checkFrames, configOf, e2ePrefix, poolOf, requests, VIP } from "./setup.ts";
 import { stopWorker } from "./worker-thread.ts";
 
 const CAPACITY = 4;
@@ -79,6 +79,27 @@ suite("workers", { skip: skipReason(), timeout: 600_000 }, () => {
     const { failed, longLived } = await load.stop();
     assert.deepEqual([failed, longLived.lost], [0, 0]);
     await checkFrames(balancer);
+  });
+
+  test("that busy-poll forward, and never sleep", async () => {
+    await balancer.stop();
+    const polling = await startBalancer(lab, "lb1", { ...config, workers: { count: 1, busyPoll: true } });
+    try {
+      const { ok, failed } = await requests(lab, 200, {
+        urls: [vipUrl(VIP.v4), vipUrl(VIP.v6)],
+        concurrency: 4,
+      });
+      assert.deepEqual([failed, ok >= 200], [0, true]);
+      const { workers } = await polling.status();
+      assert.deepEqual(
+        workers.map(({ parks, traps }) => [parks, traps]),
+        [[0, 0]],
+      );
+      await checkFrames(polling);
+    } finally {
+      await polling.close();
+      balancer = await startBalancer(lab, "lb1", config);
+    }
   });
 
   test("one whose loop stands still is replaced, and flows stay", async (t) => {

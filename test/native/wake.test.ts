@@ -119,6 +119,15 @@ test("wait returns when a packet arrives", { skip }, () => {
   assert.equal(near.used(socket.rx), 1);
 });
 
+test("busy polling takes no packet, and does not mind what it is given", { skip }, () => {
+  const arena = new TestArena();
+  ip("link add polled type veth peer name polling");
+  const socket = arena.openWith({ ...arena.options("polled", 0), busyPollUs: 20 });
+  native.busyPoll(Int32Array.of(socket.fd, -1));
+  assert.equal(arena.used(socket.rx), 0);
+  arena.close();
+});
+
 test("kick reports an errno, never throws", { skip }, () => {
   assert.equal(native.kick(-1), EBADF);
   const arena = new TestArena();
