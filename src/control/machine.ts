@@ -31,6 +31,7 @@ import { lookAtLinks } from "./forwarder/links.ts";
 import { KernelMonitor } from "./kernel-monitor.ts";
 import { Mishaps } from "./mishaps.ts";
 import { Neighbours } from "./neighbours.ts";
+import { countReason, placementHints } from "./placement.ts";
 import { ProbeLink } from "./probe-link.ts";
 import { ProbePorts } from "./probe-ports.ts";
 import { type Health, healthOf, type Readiness, readinessOf } from "./readiness.ts";
@@ -204,6 +205,8 @@ export class Machine {
     for (const { name, queues, sockets, program } of this.ports.interfaces) {
       this.#log.info({ interface: name, queues, workers: this.workers, sockets, program }, "attached");
     }
+    this.#log.info({ workers: this.workers, why: countReason(this.config) }, "workers forward");
+    for (const hint of placementHints(this.config, this.workers)) this.#log.warn(hint);
     this.forwarder.start();
   }
 
