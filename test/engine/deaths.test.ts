@@ -12,6 +12,7 @@ import { hostilePacket } from "../packets/hostile.ts";
 import { packet } from "../packets/packet.ts";
 import { runs } from "../runs.ts";
 import { ENDS, type End, orderWord } from "./ends.ts";
+import { activeFlows, countedEntries, entries } from "./entries.ts";
 import { anyConfig, Rig } from "./rig.ts";
 
 const BATCH = 16;
@@ -62,6 +63,9 @@ async function withBed(body: (bed: Bed) => Promise<void>): Promise<void> {
   const { missing, duplicated, invalid, places } = rig.audit();
   assert.deepEqual({ missing, duplicated, invalid }, { missing: [], duplicated: [], invalid: [] });
   assert.equal(places.inHand, 0);
+  const { counted, found } = activeFlows(rig.engine);
+  assert.deepEqual(counted, found);
+  assert.equal(countedEntries(rig.engine.arena), entries(rig.engine.arena).length);
 }
 
 /** Sends a packet of every flow to its owner. @returns the destination of each, by the flow's source */

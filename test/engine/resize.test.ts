@@ -7,6 +7,7 @@ import * as L from "../../assembly/layout.ts";
 import { dealt } from "../../src/dataplane/owners.ts";
 import { packet } from "../packets/packet.ts";
 import { runs } from "../runs.ts";
+import { activeFlows, countedEntries, entries } from "./entries.ts";
 import { anyConfig, Rig } from "./rig.ts";
 
 const CAPACITY = 4;
@@ -111,5 +112,8 @@ suite("workers come and go", () => {
     }
     const { missing, duplicated, invalid } = rig.audit();
     assert.deepEqual({ missing, duplicated, invalid }, { missing: [], duplicated: [], invalid: [] });
+    const { counted, found } = activeFlows(rig.engine);
+    assert.deepEqual(counted, found);
+    assert.equal(countedEntries(rig.engine.arena), entries(rig.engine.arena).length);
   });
 });
