@@ -31,13 +31,23 @@ suite("workers", { skip: skipReason(), timeout: 600_000 }, () => {
     await lab?.down();
   });
 
-  /** Traffic that notices every lost packet: long-lived connections, and new ones. */
-  const clients = () =>
-    startLoad(lab, { urls: [vipUrl(VIP.v4), vipUrl(VIP.v6)], concurrency: 4, longLived: 20, rate: 200 });
+  /** Traffic that notices every lost packet: long-lived connections, and new ones. It flows when this resolves. */
+  async function clients() {
+    let answered = 0;
+    const load = startLoad(lab, {
+      urls: [vipUrl(VIP.v4), vipUrl(VIP.v6)],
+      ...{ concurrency: 4, longLived: 20, rate: 200, intervalMs: 50 },
+      onReport: ({ ok }) => {
+        answered += ok;
+      },
+    });
+    await eventually("requests are answered", () => answered > 0);
+    return load;
+  }
   const running = async () => (await balancer.status()).workers.length;
 
   test("come and go by command, and nobody notices", async (t) => {
-    const load = clients();
+    const load = await clients();
     const { changes } = runs.workers;
     for (let i = 0; i < changes; i++) {
       const count = 1 + ((i * 7 + 2) % CAPACITY);
@@ -59,7 +69,7 @@ suite("workers", { skip: skipReason(), timeout: 600_000 }, () => {
   });
 
   test("by the configuration, and no more than the machine was started for", async () => {
-    const load = clients();
+    const load = await clients();
     const text = (workers: object) =>
       stringify({
         ...config,
@@ -103,7 +113,7 @@ suite("workers", { skip: skipReason(), timeout: 600_000 }, () => {
   });
 
   test("one whose loop stands still is replaced, and flows stay", async (t) => {
-    const load = clients();
+    const load = await clients();
     const stopped = await stopWorker(balancer.pid);
     t.after(() => stopped.kill());
     const restarts = async () => (await balancer.status()).workerRestarts;
@@ -112,7 +122,9 @@ suite("workers", { skip: skipReason(), timeout: 600_000 }, () => {
     await new Promise((resolve) => setTimeout(resolve, 1500));
     stopped.kill();
     await eventually("it is replaced", async () => (await restarts()) === 1);
-    assert.ok(balancer.log.some(({ msg }) => msg.startsWith("a worker's loop stood still: another thread")));
+    await eventually("the log says so", () =>
+      balancer.log.some(({ msg }) => msg.startsWith("a worker's loop stood still: another thread")),
+    );
     await eventually("it is healthy", async () => (await balancer.status()).forwarder.healthy);
     const { ok, longLived } = await load.stop();
     assert.ok(ok > 0);
