@@ -203,6 +203,15 @@ function nextState(state: u32, tcpFlags: u32): u32 {
   return state == FLOW_NEW && (tcpFlags & (SYN | ACK)) == ACK ? FLOW_ESTABLISHED : state;
 }
 
+/** Moves a flow to another backend. */
+export function redirect(entry: usize, backend: u32): void {
+  if (stateOf(entry) != FLOW_CLOSING) {
+    countActive(backendOf(entry), -1);
+    countActive(backend, 1);
+  }
+  setBackend(entry, backend);
+}
+
 /** Empties a way. */
 export function remove(entry: usize): void {
   const line = lineOfEntry(entry);

@@ -3,6 +3,7 @@
 
 export { mayEnter } from "./admission";
 export { forwardAllNat } from "./forward/forward";
+export { rehome } from "./forward/rehome";
 export { overcome } from "./forward/too-big";
 export { parseFragment4, parseFragment6 } from "./fragments";
 export { lean } from "./frames";

@@ -330,6 +330,8 @@ export const BACKEND_FAMILY: u32 = 12;
 export const BACKEND_ADDRESS: u32 = 16;
 /** Port in network order, two bytes, that `nat` sends to; 0: the port that the packet has. */
 export const BACKEND_PORT: u32 = 32;
+/** Address of its pool's record. */
+export const BACKEND_POOL: u32 = 36;
 
 export const BACKEND_STATE_FREE: u32 = 0;
 export const BACKEND_STATE_ACTIVE: u32 = 1;

@@ -5,6 +5,7 @@ import {
   BACKEND_ADDRESS,
   BACKEND_FAMILY,
   BACKEND_NEXT_HOP,
+  BACKEND_POOL,
   BACKEND_PORT,
   BACKEND_STATE,
   EXTRA_BYTES,
@@ -277,8 +278,10 @@ export class Backend {
   address0: u64;
   address1: u64;
   port: u16;
+  pool: u32;
 }
 if (offsetof<Backend>("port") != BACKEND_PORT) ERROR("BACKEND_PORT");
+if (offsetof<Backend>("pool") != BACKEND_POOL) ERROR("BACKEND_POOL");
 if (offsetof<Backend>("nextHop") != BACKEND_NEXT_HOP) ERROR("BACKEND_NEXT_HOP");
 if (offsetof<Backend>("state") != BACKEND_STATE) ERROR("BACKEND_STATE");
 if (offsetof<Backend>("family") != BACKEND_FAMILY) ERROR("BACKEND_FAMILY");

@@ -16,13 +16,22 @@ import {
   PACKET_KIND_ICMP_ERROR,
   PACKET_KIND_RETURN,
 } from "../layout";
-import { REASON_ECHO, REASON_NO_ROUTE, REASON_NONE, REASON_TOO_BIG, REASON_UNRESOLVED } from "../reasons";
+import {
+  REASON_ECHO,
+  REASON_NO_BACKEND,
+  REASON_NO_ROUTE,
+  REASON_NONE,
+  REASON_PROBE,
+  REASON_TOO_BIG,
+  REASON_UNRESOLVED,
+} from "../reasons";
 import { Backend, Packet, Vip } from "../records";
 import { NO_ROUTE, nextHopTo } from "../routes";
 import { egress } from "./egress";
 import { forwardL2 } from "./l2";
 import { toBackend, toClient } from "./nat";
 import { errorToBackend, errorToClient } from "./nat-error";
+import { rehome } from "./rehome";
 import { overcome } from "./too-big";
 import { encapsulate } from "./tunnel";
 
@@ -92,9 +101,16 @@ function forwardAllGue(first: usize, end: usize): usize {
   return inline.always(forwardIn(first, end, FORWARD_GUE));
 }
 
+/** Whether a packet to a backend has followed an entry from when its VIP had another pool. */
+function isStray(packet: Packet, isReturn: bool): bool {
+  const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
+  return !isReturn && packet.reason != REASON_PROBE && backend.pool != changetype<Vip>(packet.vip).pool;
+}
+
 /** As forward(), for VIPs that translate addresses, in both directions. */
 function translate(packet: Packet): u32 {
   const isReturn = (packet.kind & PACKET_KIND_RETURN) != 0;
+  if (isStray(packet, isReturn) && !rehome(packet)) return REASON_NO_BACKEND;
   const backend = changetype<Backend>(backends + packet.backend * BACKEND_BYTES);
   const nextHop = isReturn ? nextHopTo(packet) : atomic.load<u64>(changetype<usize>(backend));
   if (nextHop == NO_ROUTE) return REASON_NO_ROUTE;

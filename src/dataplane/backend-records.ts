@@ -73,6 +73,12 @@ export class BackendRecords {
     this.#setStateWord(id, STATES[state]);
   }
 
+  /** Says to which pool a backend belongs. @param record address of the pool's record */
+  setPool(id: number, record: number): void {
+    this.#view.setUint32(id * L.BACKEND_BYTES + L.BACKEND_POOL, record, true);
+    this.#arena.setWord(this.at(id) + L.BACKEND_POOL, record);
+  }
+
   /** From now on its entries count as misses, and the sweep empties them. */
   free(id: number): void {
     this.#setStateWord(id, L.BACKEND_STATE_FREE);

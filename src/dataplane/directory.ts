@@ -172,6 +172,7 @@ export class Directory {
       take(this.#pools, pool);
       const known = backends.map((each) => this.#known(pool, each));
       members.set(pool, known);
+      for (const { id } of known) this.records.setPool(id, this.poolRecord(pool));
     }
     const vipNumbers = vips.map(({ name }) => {
       const isNew = this.#vips.get(name) === undefined;

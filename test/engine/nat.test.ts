@@ -231,6 +231,57 @@ suite("nat", () => {
     assert.deepEqual(rig.statistics.reasons(), { return: 1 });
   });
 
+  test("a VIP that gets another pool takes its flows along: the old one's answers would be nobody's", () => {
+    const other = { tableSize: 7, backends: [{ name: "b3", address: "10.0.0.33", port: 8080 }] };
+    const empty = { tableSize: 7, backends: [] };
+    const use = (pool: string) => {
+      const [web, web6] = document.vips as [object, object];
+      rig.engine.directory.apply(
+        parseConfig(
+          stringify({
+            ...document,
+            pools: { ...document.pools, other, empty },
+            // The old pool stays, and with it the flow's entry.
+            vips: [{ ...web, pool }, web6, { name: "near", address: "10.99.0.9", port: 80, pool: "web" }],
+          }),
+          "nat.yaml",
+        ).config,
+      );
+    };
+    const active = (pool: string, name: string) =>
+      rig.statistics.backend(rig.engine.directory.backend(pool, name).id).activeFlows;
+    assert.equal(pass(request()).decided, "forward new inserted");
+    use("other");
+    const to = rig.engine.directory.backend("other", "b3").id;
+    rig.engine.directory.setNextHop(to, hop(offlineMac("10.0.0.33")));
+    for (const bytes of [request("A"), request("A")]) rig.deliver(0, bytes);
+    rig.run(0);
+    assert.deepEqual(
+      rig.records().map(({ reason, track, backend }) => [reason, track, backend]),
+      [
+        ["hit", "hit", to],
+        ["hit", "hit", to],
+      ],
+    );
+    assert.match(decode(rig.collect()[0]!.bytes)[1]!, /^ipv4 192\.0\.2\.1 > 10\.0\.0\.33 /);
+    assert.deepEqual([active("web", "b1"), active("other", "b3")], [0, 1], "the entry moved, too");
+    const quoted = packet().ipv4({ src: "10.99.0.1", dst: CLIENT }).tcp({ sport: 80, dport: 4000 });
+    const message = packet()
+      .ethernet()
+      .ipv4({ src: "192.0.2.7", dst: "10.99.0.1" })
+      .icmp({ type: 3, code: 1 });
+    use("web");
+    const error = pass(message.payload(quoted.bytes()).bytes());
+    assert.equal(error.decided, "forward icmp-error hit");
+    assert.match(decode(error.sent!.bytes)[1]!, /> 10\.0\.0\.31 /);
+    assert.deepEqual([active("web", "b1"), active("other", "b3")], [0, 1], "an error moves nothing");
+    use("empty");
+    assert.equal(pass(request("A")).decided, "drop no-backend hit");
+    use("web");
+    assert.equal(pass(request("FA")).decided, "forward hit hit");
+    assert.deepEqual([active("web", "b1"), active("other", "b3")], [0, 0]);
+  });
+
   test("when the mode changes, answers are turned back from then on, or no more", () => {
     const mode = (forward: string) =>
       rig.engine.directory.apply(
