@@ -8,12 +8,12 @@
 
 import { addressKey, clientKey } from "./address-key";
 import { fragmentOffset6, hasMoreFragments6, identification6 } from "./extensions";
-import { setKey } from "./flow";
+import { findFlow4, findFlow6 } from "./flow";
 import { learn, portsOf } from "./fragment-table";
-import { datagramTag4, datagramTag6, flowKey4, flowKey6, foldDestination } from "./hash";
+import { datagramTag4, datagramTag6 } from "./hash";
 import { portAt, self } from "./instance";
 import { MAX_LAYER4_OFFSET, PACKET_KIND_FRAGMENT, PACKET_KIND_RETURN, PORT_KIND_TRAFFIC } from "./layout";
-import { addressRule, belongTo } from "./parse";
+import { addressRule } from "./parse";
 import { ownerOf } from "./ports";
 import {
   REASON_BAD_HEADER,
@@ -28,7 +28,7 @@ import {
 } from "./reasons";
 import { Packet } from "./records";
 import { isSender, parseReturn } from "./returns";
-import { findService, hasReturns, isWide, tailOf } from "./services";
+import { hasReturns } from "./services";
 import * as ipv4 from "./wire/ipv4";
 import * as ipv6 from "./wire/ipv6";
 import * as tcp from "./wire/tcp";
@@ -57,12 +57,8 @@ export function parseFragment4(packet: Packet, ip: usize, l4: usize, rest: u32):
   const obstacle = findPorts(packet, offset == 0, offset == 0 ? tcp.ports(l4) : 0);
   if (obstacle != REASON_NONE) return obstacle;
   if (packet.vip == 0) return belongToAnswer(packet);
-  const ports = packet.ports;
-  const service = findService(destination, 0, tailOf(ports >>> 16, packet.protocol, 4));
-  if (service == 0) return REASON_FRAGMENT;
-  const target = isWide(service) ? foldDestination(destination, 0, ports >>> 16) : 0;
-  setKey(packet, flowKey4(ipv4.source(ip), ports & 0xffff, belongTo(packet, service), target));
-  return REASON_NONE;
+  const isFlow = findFlow4(packet, ipv4.source(ip), destination, packet.ports, packet.protocol);
+  return isFlow ? REASON_NONE : REASON_FRAGMENT;
 }
 
 /** @param header a fragment header of more than one fragment, readable @param room bytes from there on */
@@ -95,12 +91,8 @@ export function parseFragment6(packet: Packet, ip: usize, header: usize, room: u
   const obstacle = findPorts(packet, offset == 0, offset == 0 ? tcp.ports(l4) : 0);
   if (obstacle != REASON_NONE) return obstacle;
   if (packet.vip == 0) return belongToAnswer(packet);
-  const ports = packet.ports;
-  const service = findService(address0, address1, tailOf(ports >>> 16, protocol, 6));
-  if (service == 0) return REASON_FRAGMENT;
-  const target = isWide(service) ? foldDestination(address0, address1, ports >>> 16) : 0;
-  setKey(packet, flowKey6(source0, source1, ports & 0xffff, belongTo(packet, service), target));
-  return REASON_NONE;
+  const isFlow = findFlow6(packet, source0, source1, address0, address1, packet.ports, protocol);
+  return isFlow ? REASON_NONE : REASON_FRAGMENT;
 }
 
 /** Whether a fragment for no VIP may be of an answer (`nat`): if so, it has the key by which it is steered. */

@@ -13,14 +13,13 @@
 // put them into the middle of the pipeline.
 
 import { backendOf, isLive, lineOfEntry, matchAway, matchHome } from "./conntrack";
-import { flowHash4, flowHash6, flowKey4, flowKey6, foldDestination, lineOf, shardOf } from "./hash";
+import { findFlow4, findFlow6 } from "./flow";
+import { flowHash4, flowHash6, lineOf, shardOf } from "./hash";
 import { lineAt } from "./instance";
 import { PACKET_KIND_ICMP_ERROR, TRACK_HIT, TRACK_HIT_AWAY } from "./layout";
-import { belongTo } from "./parse";
 import { findQuoted, quotedIp, quotedLayer4, quotedProtocol } from "./quoted";
 import { REASON_ICMP_ERROR, REASON_ICMP_UNSUPPORTED, REASON_NO_BACKEND, REASON_NONE } from "./reasons";
 import { Packet } from "./records";
-import { findService, isWide, tailOf } from "./services";
 import { refuseSource } from "./sources";
 import { lookUp } from "./tables";
 import * as ipv4 from "./wire/ipv4";
@@ -38,39 +37,35 @@ export function parseIcmpError(packet: Packet, rest: u32): u32 {
   // The client's packets have source and destination the other way round.
   const ports = rotr(portsOf(quotedLayer4(found)), 16);
   const protocol = quotedProtocol(found);
-  const isFlow = packet.family == 4 ? findFlow4(packet, ports, protocol) : findFlow6(packet, ports, protocol);
+  const four = packet.family == 4;
+  const isFlow = four ? findQuoted4(packet, ports, protocol) : findQuoted6(packet, ports, protocol);
   if (!isFlow) return REASON_ICMP_UNSUPPORTED;
-  packet.ports = ports;
+  // It leaves no trace there.
+  packet.line = 0;
   packet.tag = found;
   packet.kind = <u8>PACKET_KIND_ICMP_ERROR;
   return REASON_NONE;
 }
 
-function findFlow4(packet: Packet, ports: u32, protocol: u32): bool {
+function findQuoted4(packet: Packet, ports: u32, protocol: u32): bool {
   const quoted = quotedIp(packet);
   const vip = ipv4.source(quoted);
-  if (vip != ipv4.destination(packet.start + packet.l3)) return false;
-  const service = findService(vip, 0, tailOf(ports >>> 16, protocol, 4));
-  if (service == 0) return false;
   const client = ipv4.destination(quoted);
-  const target = isWide(service) ? foldDestination(vip, 0, ports >>> 16) : 0;
-  packet.key = flowKey4(client, ports & 0xffff, belongTo(packet, service), target);
+  if (vip != ipv4.destination(packet.start + packet.l3)) return false;
+  if (!findFlow4(packet, client, vip, ports, protocol)) return false;
   packet.hash = flowHash4(client, vip, ports, protocol);
   return true;
 }
 
-function findFlow6(packet: Packet, ports: u32, protocol: u32): bool {
+function findQuoted6(packet: Packet, ports: u32, protocol: u32): bool {
   const quoted = quotedIp(packet);
   const ip: usize = packet.start + packet.l3;
   const vip0 = ipv6.source0(quoted);
   const vip1 = ipv6.source1(quoted);
-  if (vip0 != ipv6.destination0(ip) || vip1 != ipv6.destination1(ip)) return false;
-  const service = findService(vip0, vip1, tailOf(ports >>> 16, protocol, 6));
-  if (service == 0) return false;
   const client0 = ipv6.destination0(quoted);
   const client1 = ipv6.destination1(quoted);
-  const target = isWide(service) ? foldDestination(vip0, vip1, ports >>> 16) : 0;
-  packet.key = flowKey6(client0, client1, ports & 0xffff, belongTo(packet, service), target);
+  if (vip0 != ipv6.destination0(ip) || vip1 != ipv6.destination1(ip)) return false;
+  if (!findFlow6(packet, client0, client1, vip0, vip1, ports, protocol)) return false;
   packet.hash = flowHash6(client0, client1, vip0, vip1, ports, protocol);
   return true;
 }

@@ -6,9 +6,8 @@
 // inline.always stands where a call would cost more than what it does: docs/performance.md, "Work on the data plane".
 
 import { WALK_REFUSED, WALK_TRUNCATED, walk } from "./extensions";
-import { setKey } from "./flow";
+import { belongTo, findFlow4, findFlow6 } from "./flow";
 import { parseFragment4, parseFragment6 } from "./fragments";
-import { flowKey4, flowKey6, foldDestination } from "./hash";
 import { parseIcmpError } from "./icmp-error";
 import { MAX_LAYER4_OFFSET, VIP_FLAG_ECHO } from "./layout";
 import {
@@ -25,7 +24,7 @@ import {
 } from "./reasons";
 import { Packet, Vip } from "./records";
 import { parseReturn, parseReturnedError } from "./returns";
-import { findService, hasReturns, isWide, latestVip, serviceNumber, tailOf } from "./services";
+import { findService, hasReturns, tailOf } from "./services";
 import * as ethernet from "./wire/ethernet";
 import * as icmp from "./wire/icmp";
 import * as ipv4 from "./wire/ipv4";
@@ -91,13 +90,8 @@ function parseIpv4(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   } else {
     return REASON_NOT_VIP;
   }
-  const service = inline.always(findService(destination, 0, tailOf(ports >>> 16, protocol, 4)));
-  if (service == 0) return hasReturns() ? parseReturn(packet, ports) : REASON_NOT_VIP;
-  const number = belongTo(packet, service);
-  packet.ports = ports;
-  const target = isWide(service) ? foldDestination(destination, 0, ports >>> 16) : 0;
-  setKey(packet, flowKey4(ipv4.source(ip), ports & 0xffff, number, target));
-  return REASON_NONE;
+  if (inline.always(findFlow4(packet, ipv4.source(ip), destination, ports, protocol))) return REASON_NONE;
+  return hasReturns() ? parseReturn(packet, ports) : REASON_NOT_VIP;
 }
 
 /** @param room bytes of the frame from the IP header on */
@@ -131,20 +125,18 @@ function parseIpv6(packet: Packet, l3: u32, ip: usize, room: u32): u32 {
   } else {
     return REASON_NOT_VIP;
   }
-  return inline.always(findFlow6(packet, ip, ports, protocol));
+  return inline.always(parseFlow6(packet, ip, ports, protocol));
 }
 
-/** The service of an IPv6 packet with ports, and its flow key. */
-function findFlow6(packet: Packet, ip: usize, ports: u32, protocol: u32): u32 {
+/** The flow of an IPv6 packet with ports. */
+function parseFlow6(packet: Packet, ip: usize, ports: u32, protocol: u32): u32 {
+  const source0 = ipv6.source0(ip);
+  const source1 = ipv6.source1(ip);
   const destination0 = ipv6.destination0(ip);
   const destination1 = ipv6.destination1(ip);
-  const service = inline.always(findService(destination0, destination1, tailOf(ports >>> 16, protocol, 6)));
-  if (service == 0) return hasReturns() ? parseReturn(packet, ports) : REASON_NOT_VIP;
-  const number = belongTo(packet, service);
-  packet.ports = ports;
-  const target = isWide(service) ? foldDestination(destination0, destination1, ports >>> 16) : 0;
-  setKey(packet, flowKey6(ipv6.source0(ip), ipv6.source1(ip), ports & 0xffff, number, target));
-  return REASON_NONE;
+  if (inline.always(findFlow6(packet, source0, source1, destination0, destination1, ports, protocol)))
+    return REASON_NONE;
+  return hasReturns() ? parseReturn(packet, ports) : REASON_NOT_VIP;
 }
 
 /**
@@ -180,7 +172,7 @@ export function parseExtended(packet: Packet, ip: usize, rest: u32): u32 {
   } else {
     return REASON_NOT_VIP;
   }
-  return findFlow6(packet, ip, tcp.ports(l4), protocol);
+  return parseFlow6(packet, ip, tcp.ports(l4), protocol);
 }
 
 function parseTcp(packet: Packet, l4: usize, rest: u32): u32 {
@@ -225,12 +217,4 @@ export function addressRule(packet: Packet, address0: u64, address1: u64, protoc
   if (service == 0) return REASON_NOT_VIP;
   belongTo(packet, service);
   return reason;
-}
-
-/** @param service the one that findService found last @returns its number */
-export function belongTo(packet: Packet, service: usize): u32 {
-  const number = serviceNumber(service);
-  packet.service = <u16>number;
-  packet.vip = latestVip;
-  return number;
 }
