@@ -10,8 +10,8 @@ import { Lab } from "../../src/lab/lab.ts";
 import { startServers } from "../../src/lab/traffic.ts";
 import { skipReason } from "../lab/machine.ts";
 import { type Balancer, type BalancerOptions, eventually, newFolder, startBalancer } from "./harness.ts";
-import { checkNothingDropped, metric, statusText, written } from "./observed.ts";
-import { checkCounters, checkFrames, configOf, e2ePrefix, poolOf } from "./setup.ts";
+import { checkUnharmed, metric, statusText, written } from "./observed.ts";
+import { configOf, e2ePrefix, poolOf } from "./setup.ts";
 import { Traffic } from "./traffic.ts";
 
 const OPTIONS = { skip: skipReason(), timeout: 120_000 };
@@ -40,17 +40,6 @@ suite("broken files", OPTIONS, () => {
     t.after(() => traffic.stop());
     await traffic.flows();
     return { balancer, traffic };
-  }
-
-  async function checkUnharmed(t: TestContext, balancer: Balancer, traffic: Traffic): Promise<void> {
-    await traffic.flows();
-    traffic.checkUnharmed();
-    t.diagnostic(`${traffic.total.ok} requests, none failed`);
-    await traffic.stop();
-    await checkNothingDropped(balancer);
-    await checkFrames(balancer);
-    await checkCounters(balancer);
-    assert.equal((await balancer.stop()).code, 0);
   }
 
   async function checkUnwritten(balancer: Balancer, code: string, pending: number): Promise<void> {

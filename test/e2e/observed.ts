@@ -1,9 +1,12 @@
-// What an operator sees of a balancer: its metrics, and the text of `guideway status`.
+// What an operator sees of a balancer: its metrics, and the text of `guideway status`; and whether it took harm.
 
 import assert from "node:assert/strict";
+import type { TestContext } from "node:test";
 import { labelled, readMetrics } from "../admin/exposition.ts";
 import { ask } from "../admin/serve.ts";
-import { type Balancer, eventually } from "./harness.ts";
+import { type Balancer, type Ending, eventually } from "./harness.ts";
+import { checkCounters, checkFrames } from "./setup.ts";
+import type { Traffic } from "./traffic.ts";
 
 /** A metric's value; undefined where it has no such sample. */
 export async function metric(
@@ -30,6 +33,29 @@ export async function checkNothingDropped(balancer: Balancer): Promise<void> {
     drops.filter(([, count]) => count > 0),
     [],
   );
+}
+
+/**
+ * The end of a test that must not have cost a request: clients are content, nothing was dropped, frames and counters agree, and the
+ * balancer stops as it should.
+ * @param checkCounts where counters do not agree from the start on
+ */
+export async function checkUnharmed(
+  t: TestContext,
+  balancer: Balancer,
+  traffic: Traffic,
+  checkCounts = () => checkCounters(balancer),
+): Promise<Ending> {
+  await traffic.flows();
+  traffic.checkUnharmed();
+  t.diagnostic(`${traffic.total.ok} requests, none failed`);
+  await traffic.stop();
+  await checkNothingDropped(balancer);
+  await checkCounts();
+  await checkFrames(balancer);
+  const ending = await balancer.stop();
+  assert.equal(ending.code, 0);
+  return ending;
 }
 
 export async function statusText(balancer: Balancer): Promise<string> {

@@ -13,11 +13,10 @@ import { startServers, vipUrl } from "../../src/lab/traffic.ts";
 import { skipReason } from "../lab/machine.ts";
 import { ForeignArena } from "./arena.ts";
 import { type Balancer, eventually, startBalancer } from "./harness.ts";
-import { checkNothingDropped, metric, statusText, written } from "./observed.ts";
+import { checkUnharmed, metric, statusText, written } from "./observed.ts";
 import {
   backendOf,
   checkCounters,
-  checkFrames,
   configOf,
   e2ePrefix,
   poolOf,
@@ -160,15 +159,13 @@ suite("a reload that is rolled back", OPTIONS, () => {
     assert.doesNotMatch(await statusText(balancer), /REFUSED/);
     const { configuration } = await balancer.status();
     assert.deepEqual([configuration.generation, configuration.refused], [2, undefined]);
-    await traffic.flows();
-    traffic.checkUnharmed();
-    t.diagnostic(`${traffic.total.ok} requests, none failed`);
-    await traffic.stop();
-    await checkNothingDropped(balancer);
-    const since = await quietStatus(balancer);
-    await requests(lab, 200, { urls: Object.values(VIP).map((address) => vipUrl(address)), concurrency: 4 });
-    await checkCounters(balancer, since);
-    await checkFrames(balancer);
-    assert.equal((await balancer.stop()).code, 0);
+    await checkUnharmed(t, balancer, traffic, async () => {
+      const since = await quietStatus(balancer);
+      await requests(lab, 200, {
+        urls: Object.values(VIP).map((address) => vipUrl(address)),
+        concurrency: 4,
+      });
+      await checkCounters(balancer, since);
+    });
   });
 });
