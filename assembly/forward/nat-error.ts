@@ -4,7 +4,7 @@
 //   to the backend   router ─▶ VIP      quotes VIP:port ─▶ client        VIP becomes the backend
 //   to the client    router ─▶ client   quotes client ─▶ backend:port    backend becomes the VIP, which is the source, too
 //
-// (RFC 5508 §4.2: also where the source is a router behind the balancer, whose address may mean nothing to clients.) Every
+// (RFC 5508 §4.2, REQ-5: also where the source is a router behind the balancer, whose address may mean nothing to clients.) Every
 // checksum that covers what changes is corrected and not computed anew: that of the quoted IPv4 header, the quoted one of
 // layer 4 if so much is quoted, the message's own, and over IPv6 for the pseudo header. Nothing is verified besides the outer
 // IPv4 header: a wrong one stays wrong, and who gets the message sees it.
