@@ -170,16 +170,14 @@ export class WorkerPool {
         if (mishap) this.#tell({ ...mishap, replacedInMs: performance.now() - mishap.at });
       } else this.#tell({ worker, kind: "trapped", cause: notice.stack, packets: notice.packets });
     });
+    const ended = (cause: string) => {
+      port1.close();
+      // What a worker that was to leave has left undone is done when there is one of its number again.
+      if (!running.stopping && !this.#stopped) this.#replace(worker, cause, heartbeat, failedStarts);
+    };
     running.task.then(
-      () => {
-        port1.close();
-        if (!running.stopping && !this.#stopped)
-          this.#replace(worker, "its loop has ended", heartbeat, failedStarts);
-      },
-      (error: Error) => {
-        port1.close();
-        if (!this.#stopped) this.#replace(worker, error.message, heartbeat, failedStarts);
-      },
+      () => ended("its loop has ended"),
+      (error: Error) => ended(error.message),
     );
   }
 
@@ -270,7 +268,7 @@ export class WorkerPool {
     running.stopping = true;
     this.#engine.arena.setWord(this.#block(worker) + L.WORKER_STOP, 1);
     this.#parking.wake(worker);
-    await running.task;
+    await running.task.catch(() => {});
   }
 
   /** Lets the workers drain their rings and ends them. */
