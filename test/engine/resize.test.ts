@@ -48,6 +48,59 @@ test("shards are dealt evenly, and as few as possible move", () => {
   );
 });
 
+/** Shows another deal, and waits for nobody. */
+const show = ({ engine }: Rig, workers: number) => void engine.owners.deal(workers).catch(() => {});
+
+suite("owners of shards", () => {
+  test("nobody takes packets while somebody may still act by the old deal", () => {
+    const rig = new Rig(anyConfig(), { workers: 2, running: 1 });
+    for (let n = 0; n < 20; n++) rig.deliver(0, segment(n, "S"));
+    assert.equal(rig.run(0), 20);
+    rig.run(1);
+    show(rig, 2);
+    for (let n = 0; n < 20; n++) rig.deliver(rig.owner(segment(n, "A")), segment(n, "A"));
+    assert.equal(rig.run(1), 0, "worker 0 may be in a batch");
+    assert.ok(rig.run(0) > 0, "both have shown the new deal now");
+    assert.ok(rig.run(1) > 0);
+    assert.deepEqual(rig.statistics.reasons(), { new: 20, hit: 20 });
+  });
+
+  test("one that sleeps is not waited for, and goes by the new deal when it wakes up", () => {
+    const rig = new Rig(anyConfig(), { workers: 2 });
+    rig.runAll();
+    rig.instance(0).park();
+    show(rig, 1);
+    assert.equal(rig.run(1), 0);
+    for (let n = 0; n < 20; n++) rig.deliver(1, segment(n, "S"));
+    assert.equal(rig.run(1), 20);
+    assert.equal(rig.run(0), 20, "all of it is worker 0's");
+    assert.deepEqual(rig.statistics.reasons(), { new: 20 });
+    assert.equal(rig.statistics.workers()[1]!.handed, 20);
+  });
+
+  test("fragments that wait are the new owner's", () => {
+    const rig = new Rig(anyConfig(), { workers: 2, running: 1 });
+    const fragment = (n: number) =>
+      packet()
+        .ethernet()
+        .ipv4({ src: `192.0.2.${n}`, dst: "10.99.0.1", fragmentOffset: 3, id: 7, protocol: 17, df: false })
+        .payload(16)
+        .bytes();
+    for (let n = 0; n < 20; n++) rig.deliver(0, fragment(n));
+    rig.run(0);
+    rig.run(1);
+    assert.equal(rig.audit().places.held, 20);
+    show(rig, 2);
+    rig.runAll();
+    rig.clockMs += L.FRAGMENT_HELD_MS;
+    const before = rig.counter(1, L.COUNTER_REASONS);
+    rig.runAll();
+    assert.equal(rig.audit().places.held, 0);
+    assert.deepEqual(rig.statistics.reasons(), { "fragment-timeout": 20 });
+    assert.equal(rig.counter(1, L.COUNTER_REASONS), before);
+  });
+});
+
 suite("workers come and go", () => {
   test("no packet is lost, no flow moves, no frame either", async (t) => {
     const { resizes } = runs.resize;

@@ -8,7 +8,13 @@ import { stringify } from "yaml";
 import * as L from "../../assembly/layout.ts";
 import { parseConfig } from "../../src/config/load.ts";
 import { auditFrames, type FrameAudit } from "../../src/dataplane/audit.ts";
-import { type DataplaneExports, instantiate, loadModule, noSockets } from "../../src/dataplane/binary.ts";
+import {
+  type DataplaneExports,
+  type Host,
+  instantiate,
+  loadModule,
+  noSockets,
+} from "../../src/dataplane/binary.ts";
 import { Engine } from "../../src/dataplane/engine.ts";
 import { JournalReader, type PacketRecord } from "../../src/dataplane/journal.ts";
 import { PACKET_RING_ENTRIES } from "../../src/dataplane/plan.ts";
@@ -110,6 +116,14 @@ export class Rig {
       this.#instances[worker] ??
       instantiate(loadModule("#dataplane.wasm"), this.engine.arena.memory, noSockets);
     if (!this.#instances[worker]) instance.attach(worker);
+    this.#instances[worker] = instance;
+    return instance;
+  }
+
+  /** Another thread of a worker's, after the one before has died: what that one knew by itself is lost. */
+  succeed(worker: number, host: Host = noSockets): DataplaneExports {
+    const instance = instantiate(loadModule("#dataplane.wasm"), this.engine.arena.memory, host);
+    instance.attach(worker);
     this.#instances[worker] = instance;
     return instance;
   }
