@@ -73,7 +73,7 @@ let shardRecords: usize = 0;
 /** The map of the shards' owners that this instance goes by, and its version: none at first. */
 let owners: usize = 0;
 export let ownersVersion: u32 = 0;
-const NO_VERSION: u32 = 0xffffffff;
+export const NO_VERSION: u32 = 0xffffffff;
 /** Buckets of source prefixes. */
 export let rates: usize = 0;
 /** New flows a second that the connection table takes; 0 for any number. */

@@ -12,7 +12,7 @@
 // of their old owners are handed over. A parked worker shows that it runs before it looks at the version, so nobody can miss it.
 
 import { recountHeld } from "./fragment-table";
-import { adoptOwners, block, ownersVersion, self } from "./instance";
+import { adoptOwners, block, NO_VERSION, ownersVersion, self } from "./instance";
 import {
   HEADER_OWNERS,
   HEADER_WORKER_COUNT,
@@ -43,8 +43,14 @@ function follow(version: u32): bool {
   return true;
 }
 
-/** Called before each batch, after the worker has shown that it runs. @returns whether packets may be taken */
+/**
+ * Called before each batch, after the worker has shown that it runs. Other shards come with the next pass, for which the clock is read
+ * anew: it must not be behind the times that their former owners have noted.
+ * @returns whether packets may be taken
+ */
 export function followOwners(): bool {
   const version = atomic.load<u32>(HEADER_OWNERS);
-  return version == ownersVersion || follow(version);
+  if (version == ownersVersion) return true;
+  const isFirst = ownersVersion == NO_VERSION;
+  return follow(version) && isFirst;
 }

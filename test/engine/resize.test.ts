@@ -102,6 +102,36 @@ suite("owners of shards", () => {
 });
 
 suite("workers come and go", () => {
+  test("a new owner's clock is not behind what is known of its shards", async () => {
+    const rig = new Rig(anyConfig(), { workers: 2, running: 1 });
+    const { owners, directory } = rig.engine;
+    // In this step of the clock ages go on by one.
+    const nowMs = rig.engine.arena.word(L.HEADER_TIMEOUTS + 4 * L.FLOW_NEW) * 60;
+    rig.clockMs = nowMs - 16;
+    rig.run(0);
+    rig.run(1);
+    rig.clockMs = nowMs;
+    for (let n = 0; n < FLOWS; n++) rig.deliver(0, segment(n, "S"));
+    rig.run(0);
+    assert.deepEqual(rig.statistics.reasons(), { new: FLOWS });
+    rig.collect();
+    // Were their entries not found, flows would move.
+    for (const name of ["b1", "b2"])
+      directory.update([{ id: directory.backend("near", name).id, state: "draining" }]);
+    const dealt = owners.deal(2);
+    rig.run(0);
+    for (let n = 0; n < FLOWS; n++) if (rig.owner(segment(n, "A")) === 1) rig.deliver(1, segment(n, "A"));
+    // A worker may have read the clock some time ago when it comes to the next batch.
+    rig.clockMs = nowMs - 16;
+    rig.run(1);
+    await dealt;
+    rig.clockMs = nowMs;
+    rig.run(1);
+    const { hit = 0, ...others } = rig.statistics.reasons();
+    assert.deepEqual(others, { new: FLOWS });
+    assert.ok(hit > FLOWS / 3, `${hit}`);
+  });
+
   test("no packet is lost, no flow moves, no frame either", async (t) => {
     const { resizes } = runs.resize;
     const rig = new Rig(anyConfig(), { workers: CAPACITY, running: 1, reserve: 8 });
