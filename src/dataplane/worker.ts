@@ -45,8 +45,9 @@ export default function work(task: WorkerTask): WorkerReport {
 
   /** One round of the loop. @returns packets taken */
   const round = (): number => {
+    const ms = clock();
     try {
-      return exports.run(clock(), PASSES);
+      return exports.run(ms, PASSES);
     } catch (error) {
       // A trap is a defect of the data plane: the batch is given up and counted, the worker goes on.
       const stack = (error as Error).stack ?? String(error);
