@@ -48,6 +48,9 @@ test("shards are dealt evenly, and as few as possible move", () => {
   );
 });
 
+/** Two passes of a worker's loop: other shards are its own in the second, for which it reads the clock anew. */
+const passes = (rig: Rig, worker: number) => rig.run(worker) + rig.run(worker);
+
 /** Shows another deal, and waits for nobody. */
 const show = ({ engine }: Rig, workers: number) => void engine.owners.deal(workers).catch(() => {});
 
@@ -59,9 +62,9 @@ suite("owners of shards", () => {
     rig.run(1);
     show(rig, 2);
     for (let n = 0; n < 20; n++) rig.deliver(rig.owner(segment(n, "A")), segment(n, "A"));
-    assert.equal(rig.run(1), 0, "worker 0 may be in a batch");
-    assert.ok(rig.run(0) > 0, "both have shown the new deal now");
-    assert.ok(rig.run(1) > 0);
+    assert.equal(passes(rig, 1), 0, "worker 0 may be in a batch");
+    assert.ok(passes(rig, 0) > 0, "both have shown the new deal now");
+    assert.ok(passes(rig, 1) > 0);
     assert.deepEqual(rig.statistics.reasons(), { new: 20, hit: 20 });
   });
 
@@ -70,10 +73,10 @@ suite("owners of shards", () => {
     rig.runAll();
     rig.instance(0).park();
     show(rig, 1);
-    assert.equal(rig.run(1), 0);
+    assert.equal(passes(rig, 1), 0);
     for (let n = 0; n < 20; n++) rig.deliver(1, segment(n, "S"));
     assert.equal(rig.run(1), 20);
-    assert.equal(rig.run(0), 20, "all of it is worker 0's");
+    assert.equal(passes(rig, 0), 20, "all of it is worker 0's");
     assert.deepEqual(rig.statistics.reasons(), { new: 20 });
     assert.equal(rig.statistics.workers()[1]!.handed, 20);
   });
