@@ -21,8 +21,8 @@
 //              ├─ journals     one ring per worker, optional    writer: its worker
 //              ├─ rings        the kernel's and our own         writer: the two ends of each
 //              ├─ tables       the table heap                   writer: controller
-//              ├─ shards       one line each                    writer: each shard's owner
 //              ├─ rates        buckets of source prefixes       writer: any worker, a cell at a time
+//              ├─ shards       one line each                    writer: each shard's owner
 //              ├─ conntrack    256 shards of 64-byte lines      writer: each shard's owner
 //              ├─ fragments    256 shards of a page each        writer: each shard's owner
 //              └─ frames       packet buffers, the UMEM         writer: whoever holds the frame
@@ -579,6 +579,11 @@ export const PACKET_KIND_RETURN: u32 = 4;
 // Way w is empty when its backend is 0. Meta is state << AGE_BITS | age. Bit w of away: the flow in way w has
 // its home in the neighbouring line (index ^ 1) and overflowed into this one.
 
+/**
+ * Raised whenever the drawing, the states, the flow key or SHARD_* change meaning: what a process has left behind in a file
+ * (src/dataplane/persistence) is read by one of the same number only.
+ */
+export const CONNTRACK_VERSION: u32 = 1;
 export const WAYS: u32 = 7;
 export const WAY_SIGNATURE: u32 = 0;
 export const WAY_BACKEND: u32 = 14;
@@ -618,6 +623,8 @@ export const SHARD_ENTERED_AT: u32 = 8;
 export const SHARD_ANSWERED: u32 = 16;
 /** Packets sent in fragments so far. */
 export const SHARD_FRAGMENTED: u32 = 32;
+/** Clock when a line of it was swept last, milliseconds, 64 bits: the latest of all shards' is when their owners lived. */
+export const SHARD_SWEPT_AT: u32 = 40;
 
 // ── Rates: buckets of source prefixes, eight cells of 64 bits to a line ───────────────────────────
 //

@@ -5,7 +5,7 @@
 import { beforeMs, nowMs, timeoutMs } from "./clock";
 import { backendOf, isExpired, remove, stateOf } from "./conntrack";
 import { add } from "./counters";
-import { backends, lineAt, ownerOfShard, self, shardLines } from "./instance";
+import { backends, lineAt, ownerOfShard, self, shardAt, shardLines } from "./instance";
 import {
   AGE_PER_TIMEOUT,
   BACKEND_BYTES,
@@ -14,6 +14,7 @@ import {
   COUNTER_EXPIRED,
   COUNTER_SWEPT,
   FLOW_UDP,
+  SHARD_SWEPT_AT,
   SHARDS,
   WAYS,
 } from "./layout";
@@ -73,6 +74,7 @@ function walk(lines: u32, states: u32): void {
       continue;
     }
     sweepLine(lineAt(shard, index), states);
+    store<u64>(shardAt(shard), nowMs, SHARD_SWEPT_AT);
     lines--;
     if (++index == shardLines) {
       index = 0;

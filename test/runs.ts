@@ -28,6 +28,8 @@ export const runs = {
   resize: long ? { resizes: 1000 } : { resizes: 50 },
   /** The same on a machine in a lab. */
   workers: long ? { changes: 200 } : { changes: 12 },
+  /** Headers and tables of connections that are damaged, and processes that are killed while they write. */
+  persistence: long ? { headers: 20_000, tables: 500, kills: 200 } : { headers: 500, tables: 20, kills: 6 },
   /** Packets at wrong workers. */
   handoff: long ? { packets: 200_000 } : { packets: 4000 },
 };

@@ -7,6 +7,7 @@
 //! | module         | job                                                         |
 //! |----------------|-------------------------------------------------------------|
 //! | [`memory`]     | the arena, its bounds, and what is mapped over parts of it   |
+//! | [`map_file`]   | files under parts of it, that outlive the process            |
 //! | [`ring`]       | one kernel ring at a given place in the arena                |
 //! | [`socket`]     | AF_XDP sockets: open, close, statistics                      |
 //! | [`xsk`]        | the socket calls under them                                  |
@@ -35,6 +36,7 @@ pub mod error;
 pub mod interface;
 pub mod kernel;
 pub mod layout;
+pub mod map_file;
 pub mod memory;
 pub mod notify;
 pub mod object;

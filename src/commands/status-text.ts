@@ -29,6 +29,7 @@ function headText(status: Overview): string {
     ...configurationLines(status.configuration),
     ...announcementLines(status.announcement),
     ...stateFileLines(status.history),
+    ...persistenceLines(status.persistence),
   ].join("\n");
 }
 
@@ -75,6 +76,23 @@ function stateFileLines({ audit, lastGood }: Overview["history"]): string[] {
     const waiting = each === audit ? `; ${pending} entries wait, ${lost} are lost` : "";
     return [`CANNOT BE WRITTEN: ${each.file} (${each.error})${waiting}`];
   });
+}
+
+function persistenceLines(persistence: Overview["persistence"]): string[] {
+  if (!persistence) return [];
+  const { folder, error, setAside, kept, expired, forsaken, crowded } = persistence;
+  const lost = [
+    [expired, "had expired"],
+    [forsaken, "were of backends that are gone"],
+    [crowded, "found no room"],
+  ]
+    .filter(([flows]) => flows !== 0)
+    .map(([flows, what]) => `, ${number(flows as number)} ${what}`);
+  return [
+    `connections: in ${folder}, ${number(kept)} taken over at the start${lost.join("")}`,
+    ...below(error === undefined ? [] : [`WILL NOT OUTLIVE THIS PROCESS: ${error}`]),
+    ...below(setAside ? [`SET ASIDE at the start: ${setAside.file} (${setAside.reason})`] : []),
+  ];
 }
 
 function vipTable({ vips, announcement }: Overview): string {

@@ -65,9 +65,10 @@ function renderMachine({
     const timeouts = Object.entries(conntrack.timeouts).map(
       ([state, ms]) => `${state} ${formatDuration(ms)}`,
     );
-    const { flows, newFlowsPerSecond: limit } = conntrack;
+    const { flows, newFlowsPerSecond: limit, persist } = conntrack;
     const ceiling = limit === 0 ? [] : [`at most ${limit} new flows/s`];
-    rows.push(["conntrack", [`${flows} flows`, ...timeouts, ...ceiling].join(", ")]);
+    const place = persist === undefined ? [] : [`kept in ${persist}`];
+    rows.push(["conntrack", [`${flows} flows`, ...timeouts, ...ceiling, ...place].join(", ")]);
   }
   if (hash) rows.push(["hash seed", hash.seed]);
   if (memory) rows.push(["memory", memoryText(memory)]);

@@ -25,6 +25,7 @@ import {
   boolean,
   choice,
   duration,
+  folderPath,
   integer,
   integerOf,
   integerOrAuto,
@@ -114,6 +115,12 @@ const conntrack = section({
       "New flows a second that the connection table takes, a 256th of them in each 256th of the flow space. The packets of " +
         "those above it go to the backend of their slot nevertheless, every packet anew (`table`), so a flood cannot evict " +
         "what is there. 0 is no limit.",
+    ),
+  persist: folderPath()
+    .optional()
+    .describe(
+      "Folder of the connection table, so that it outlives the process: [restart.md](restart.md). Its own, on a tmpfs; made when " +
+        "it is not there. Without it a start begins with an empty table.",
     ),
 });
 

@@ -1,7 +1,7 @@
 // One machine: the engine on real interfaces, and what keeps it true to its configuration.
 //
-//   new     probe link, where checks go through tunnels → open sockets
-//   start   offer frames → workers → neighbours → attach → self-tests
+//   new     a file under the connection table, where there is to be one → probe link, where checks go through tunnels → open sockets
+//   start   offer frames → connections of the process before → workers → neighbours → attach → self-tests
 //   stop    self-tests end → detach → workers drain and end → sockets close → probe link and neighbours are let go
 //
 //   apply   new backends' neighbours → tables and services are swapped in → XDP lets go of old services, takes new ones
@@ -16,6 +16,7 @@ import { auditFrames, type FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
 import type { Applied, DirectoryBackend } from "../dataplane/directory.ts";
 import { Engine } from "../dataplane/engine.ts";
+import { KeptFlows } from "../dataplane/persistence/kept-flows.ts";
 import { workerCapacity, workerCount } from "../dataplane/plan.ts";
 import { type Mishap, WorkerPool } from "../dataplane/pool.ts";
 import type { Way } from "../dataplane/routes.ts";
@@ -56,6 +57,8 @@ export class Machine {
   readonly forwarder: ForwarderHealth;
   /** Ways to the backends through the data plane; present when the first configuration had checks `via: tunnel`. */
   readonly probes: ProbePorts | undefined;
+  /** Connections in a file; absent without `conntrack.persist`. */
+  readonly kept: KeptFlows | undefined;
   readonly #link: ProbeLink | undefined;
   readonly #log: Logger;
   readonly #monitor: KernelMonitor;
@@ -75,7 +78,9 @@ export class Machine {
       );
     }
     const facts = findInterfaces(config.interfaces);
-    const secret = randomBytes(SECRET_BYTES);
+    const { persist } = config.conntrack;
+    this.kept = persist === undefined ? undefined : new KeptFlows(persist, config, log);
+    const secret = this.kept?.secret ?? randomBytes(SECRET_BYTES);
     const words = [0, 8, 16, 24].map((at) => secret.readBigUInt64LE(at));
     const probes = Object.values(config.pools).some(({ health }) => health?.via === "tunnel");
     const queues = facts.reduce((sum, each) => sum + each.queues, probes ? 1 : 0);
@@ -85,7 +90,8 @@ export class Machine {
     this.#mishaps = new Mishaps(config.change.state, log);
     const workers = workerCapacity(config, queues);
     const running = Math.min(workerCount(config), workers);
-    this.engine = new Engine(config, { queues, workers, running, selfTest: true }, words);
+    this.engine = new Engine(config, { queues, workers, running, selfTest: true }, words, this.kept);
+    this.kept?.map(this.engine);
     this.#prepareMemory();
     this.#link = probes ? ProbeLink.create(config, Math.min(...facts.map(({ mtu }) => mtu)), log) : undefined;
     this.probes = probes ? new ProbePorts(this.engine) : undefined;
@@ -189,6 +195,7 @@ export class Machine {
 
   async start(): Promise<void> {
     this.engine.offerFrames();
+    this.kept?.inherit();
     const { cpus, busyPoll } = this.config.workers;
     const onMishap = (mishap: Mishap) => this.#mishaps.note(mishap);
     this.#pool = new WorkerPool(this.engine, {
@@ -347,8 +354,10 @@ export class Machine {
         if (!drained) this.#log.warn({ worker }, "worker stopped with packets on their way");
         if (traps > 0) this.#log.error({ worker, traps, trap }, "worker trapped: this is a defect");
       }
+      this.kept?.seal();
     } finally {
       this.ports.close();
+      this.kept?.close();
       this.#link?.remove();
       await this.clients.stop();
       await this.neighbours.stop();

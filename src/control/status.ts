@@ -4,6 +4,7 @@ import type { Ports } from "../config/ports.ts";
 import type { FrameAudit } from "../dataplane/audit.ts";
 import type { BackendState } from "../dataplane/backend-records.ts";
 import type { DirectoryBackend } from "../dataplane/directory.ts";
+import type { KeptFlowsStatus } from "../dataplane/persistence/kept-flows.ts";
 import type { BackendTraffic, Statistics, Traffic, WorkerStatistics } from "../dataplane/statistics.ts";
 import type { SocketStatistics } from "../native.ts";
 import type { ForwarderStatus } from "./forwarder/forwarder-health.ts";
@@ -70,10 +71,13 @@ export interface MachineStatus {
   vips: VipStatus[];
   pools: PoolStatus[];
   frames: Pick<FrameAudit, "total" | "places">;
+  /** Connections that outlive the process; undefined without `conntrack.persist`. */
+  persistence: KeptFlowsStatus | undefined;
 }
 
 /** What a machine is asked for it. */
 export type Observed = Pick<Machine, "config" | "startedAt" | "engine" | "restarts" | "auditFrames"> & {
+  kept?: Pick<NonNullable<Machine["kept"]>, "status"> | undefined;
   ports: Pick<Machine["ports"], "interfaces" | "statistics">;
   neighbours: Pick<Machine["neighbours"], "nextHop">;
   forwarder: Pick<Machine["forwarder"], "status">;
@@ -122,6 +126,7 @@ export function statusOf(machine: Observed): MachineStatus {
     })),
     pools: directory.poolNames.map((name) => poolStatus(machine, name, statistics)),
     frames: { total, places },
+    persistence: machine.kept?.status(),
   };
 }
 

@@ -1,5 +1,4 @@
-// Who is who in the arena: pools, backends, services and VIPs under their numbers, and what is published of them.
-// Written by the controller only; see layout.ts for what each record means.
+// Who is who in the arena (layout.ts): pools, backends, services and VIPs, their numbers, what is published. Writer: controller.
 //
 // A configuration is applied as the difference to the one before. What stays keeps its number, so flows stay:
 //
@@ -16,6 +15,7 @@ import { GuidewayError } from "../errors.ts";
 import type { Arena } from "./arena.ts";
 import { BackendRecords, type BackendState, type NextHop } from "./backend-records.ts";
 import type { DataplaneExports } from "./binary.ts";
+import type { Engine } from "./engine.ts";
 import {
   type Applied,
   type BackendChange,
@@ -32,6 +32,7 @@ import type { PublishedTable } from "./published-table.ts";
 import { servicesBlock, servicesEntry } from "./services-block.ts";
 import type { Statistics } from "./statistics.ts";
 import { type Slot, slotName, slotsOf } from "./steering.ts";
+import type { Succession } from "./succession.ts";
 import { swept } from "./swept.ts";
 import { buildMaglev } from "./table-builder.ts";
 import { type StagedTable, type TableSource, Tables } from "./tables.ts";
@@ -66,9 +67,10 @@ export class Directory {
   readonly #pools: Numbers;
   readonly #ids: Numbers;
   readonly #vips: Numbers;
-  readonly #services = new Numbers("services", 1, L.MAX_SERVICES + 1);
+  readonly #succession: Succession;
 
-  constructor(arena: Arena, publication: Publication, exports: DataplaneExports, statistics: Statistics) {
+  constructor({ arena, publication, exports, statistics }: Engine, succession: Succession) {
+    this.#succession = succession;
     this.#arena = arena;
     this.#publication = publication;
     this.#exports = exports;
@@ -129,6 +131,7 @@ export class Directory {
       this.#inForce = this.#resolve(config, taken);
       staged = this.#tables.stage(this.poolNames.map((pool) => this.#source(pool)));
       const block = this.#stageServices(before.servicesBytes);
+      this.#succession.record(this.#ids.numbering());
       return this.#commit(before, added, staged, block);
     } catch (error) {
       this.#inForce = before;
@@ -182,7 +185,7 @@ export class Directory {
     });
     const services = expandServices({ vips }).map((service) => ({
       ...service,
-      number: take(this.#services, numberName(service)),
+      number: take(this.#succession.services, numberName(service)),
     }));
     const slots = slotsOf({ vips, pools }, services, (...of) => this.#known(...of).id, this.#own);
     const poolRecord = (name: string) => this.poolRecord(name);
@@ -230,8 +233,10 @@ export class Directory {
 
     const services = differences(before.services, now.services, serviceName);
     const expired = swept(this.#statistics, this.#statistics.sweepsToExpiry());
+    this.#succession.services.restReserved(expired);
     const numbers = differences(before.services, now.services, numberName);
-    for (const name of new Set(numbers.removed.map(numberName))) this.#services.rest(name, expired);
+    for (const name of new Set(numbers.removed.map(numberName)))
+      this.#succession.services.rest(name, expired);
 
     const members = (of: InForce) => [...of.members.values()].flat();
     const { removed } = differences(members(before), members(now), ({ id }) => id);
@@ -246,7 +251,7 @@ export class Directory {
 
   /** Frees numbers and blocks that nobody can refer to any more. */
   reclaim(): void {
-    for (const numbers of [this.#pools, this.#ids, this.#vips, this.#services]) numbers.reclaim();
+    for (const numbers of [this.#pools, this.#ids, this.#vips, this.#succession.services]) numbers.reclaim();
     this.#publication.reclaim();
   }
 

@@ -14,6 +14,7 @@ import { Publication } from "./publication.ts";
 import { RingAllocator } from "./rings.ts";
 import { Routes } from "./routes.ts";
 import { Statistics } from "./statistics.ts";
+import { firstOfItsKind } from "./succession.ts";
 import { type QueueRings, Wiring } from "./wiring.ts";
 
 export class Engine {
@@ -32,9 +33,16 @@ export class Engine {
   /** The controller's own instance of the data plane: it steers and hashes, it forwards nothing. */
   readonly exports: DataplaneExports;
 
-  /** @param secret four 64-bit words keying the connection table */
-  constructor(config: Config, shape: Shape, secret: readonly bigint[]) {
+  /** Milliseconds since 1970 at the zero of the workers' clock. */
+  readonly epochMs: number;
+
+  /**
+   * @param secret four 64-bit words keying the connection table
+   * @param succession what is handed on from one process to the next; by default nothing is
+   */
+  constructor(config: Config, shape: Shape, secret: readonly bigint[], succession = firstOfItsKind()) {
     this.config = config;
+    this.epochMs = succession.epochMs;
     this.secret = secret;
     const { address, address6 } = config.machine;
     this.arena = new Arena(planArena(config, shape), {
@@ -50,7 +58,7 @@ export class Engine {
     this.heap = new TableHeap(this.arena.plan.regions.tables);
     this.publication = new Publication(this.arena, this.heap);
     this.statistics = new Statistics(this.arena);
-    this.directory = new Directory(this.arena, this.publication, this.exports, this.statistics);
+    this.directory = new Directory(this, succession);
     this.routes = new Routes(this.arena, this.publication, this.directory.published, this.exports);
     this.wiring = new Wiring(this.arena);
     this.rings = new RingAllocator(this.arena);

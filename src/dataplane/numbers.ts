@@ -3,6 +3,9 @@
 //   free     take(key)  ─▶ in use     the same key keeps its number
 //   in use   rest(key)  ─▶ resting    packets or connection table entries may still refer to it
 //   resting  reclaim()  ─▶ free       nobody does any more
+//
+//   reserved, before anything else is taken: a process before gave it to a key (persistence/)
+//            take(key)  ─▶ in use;  restReserved()  ─▶ resting
 
 import { GuidewayError } from "../errors.ts";
 
@@ -10,6 +13,12 @@ interface Resting {
   number: number;
   ready: () => boolean;
   last: () => void;
+}
+
+/** What has which number, and which ones may still be referred to. */
+export interface Numbering {
+  named: [key: string, number: number][];
+  resting: number[];
 }
 
 export class Numbers {
@@ -22,6 +31,9 @@ export class Numbers {
   /** From here on none was ever used. */
   #next: number;
   #resting: Resting[] = [];
+  /** Numbers of keys that have not been taken again yet, and of keys that were gone before. */
+  readonly #reserved = new Map<string, number>();
+  #ownerless: number[] = [];
 
   /** @param what plural, for errors; numbers run from `first` to `end` − 1 */
   constructor(what: string, first: number, end: number) {
@@ -29,6 +41,28 @@ export class Numbers {
     this.#first = first;
     this.#next = first;
     this.#end = end;
+  }
+
+  /** Keeps the numbers of a process before for their keys. Once, first; all are in the range, none is twice. */
+  reserve({ named, resting }: Numbering): void {
+    for (const [key, number] of named) this.#reserved.set(key, number);
+    this.#ownerless = resting;
+    const reserved = new Set([...this.#reserved.values(), ...resting]);
+    for (const number of reserved) this.#next = Math.max(this.#next, number + 1);
+    for (let number = this.#next - 1; number >= this.#first; number--)
+      if (!reserved.has(number)) this.#free.push(number);
+  }
+
+  /** What nobody has taken again rests like what is taken back: see rest(). */
+  restReserved(ready: () => boolean): void {
+    for (const number of [...this.#reserved.values(), ...this.#ownerless])
+      this.#resting.push({ number, ready, last: () => {} });
+    this.#reserved.clear();
+    this.#ownerless = [];
+  }
+
+  numbering(): Numbering {
+    return { named: [...this.#byKey], resting: this.#resting.map(({ number }) => number) };
   }
 
   get(key: string): number | undefined {
@@ -47,6 +81,12 @@ export class Numbers {
   take(key: string): number {
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
+    const reserved = this.#reserved.get(key);
+    if (reserved !== undefined) {
+      this.#reserved.delete(key);
+      this.#byKey.set(key, reserved);
+      return reserved;
+    }
     if (this.#free.length === 0 && this.#next >= this.#end) {
       throw new GuidewayError(
         "CAPACITY",

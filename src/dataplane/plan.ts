@@ -65,8 +65,8 @@ export type RegionName =
   | "journals"
   | "rings"
   | "tables"
-  | "shards"
   | "rates"
+  | "shards"
   | "conntrack"
   | "fragments"
   | "frames";
@@ -256,8 +256,9 @@ export function planArena(config: Config, shape: Shape): ArenaPlan {
       workers * workers * plan.handoffRingBytes +
       (selfTest ? (2 + 2 * workers) * plan.selfTestRingBytes : 0),
     tables: heapBytes(config),
-    shards: L.SHARDS * L.SHARD_BYTES,
     rates: L.RATE_LINES * L.LINE,
+    // Directly before the table: what outlives the process is one piece (persistence/).
+    shards: L.SHARDS * L.SHARD_BYTES,
     conntrack: L.SHARDS * shardLines * L.LINE,
     fragments: L.SHARDS * L.PAGE,
     frames: frameCount * frameBytes,

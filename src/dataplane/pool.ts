@@ -82,7 +82,6 @@ export class WorkerPool {
   readonly #parking: Parking;
   readonly #events: number[];
   readonly #module = loadModule("#dataplane.wasm");
-  readonly #epochMs = performance.timeOrigin + performance.now();
   readonly #failure = Promise.withResolvers<never>();
   readonly #watch: NodeJS.Timeout;
   #stopped = false;
@@ -141,7 +140,7 @@ export class WorkerPool {
       worker,
       memory: arena.memory,
       module: this.#module,
-      epochMs: this.#epochMs,
+      epochMs: this.#engine.epochMs,
       spinUs: spinUs ?? (this.#engine.owners.running < availableParallelism() ? SPIN_US : 0),
       ...(cpu !== undefined && { cpu }),
       ...(sockets && {

@@ -48,6 +48,35 @@ suite("numbers", () => {
     assert.equal(numbers.take("d"), 2);
   });
 
+  test("reserved to in use or resting: keys of before keep theirs, and nobody else gets one", () => {
+    const numbers = new Numbers("things", 1, 9);
+    numbers.reserve({
+      named: [
+        ["a", 2],
+        ["b", 5],
+      ],
+      resting: [3],
+    });
+    assert.deepEqual(
+      [numbers.get("b"), numbers.take("x"), numbers.take("b"), numbers.take("y")],
+      [undefined, 1, 5, 4],
+    );
+    let ready = false;
+    numbers.restReserved(() => ready);
+    assert.deepEqual(numbers.numbering(), {
+      named: [
+        ["x", 1],
+        ["b", 5],
+        ["y", 4],
+      ],
+      resting: [2, 3],
+    });
+    assert.equal(numbers.take("a"), 6, "the key may come again, under another number");
+    ready = true;
+    numbers.reclaim();
+    assert.deepEqual([numbers.take("c"), numbers.take("d"), numbers.take("e")], [2, 3, 7]);
+  });
+
   test("drop: free at once, and others stay as they are", () => {
     const numbers = new Numbers("things", 0, 9);
     for (const key of ["a", "b", "c"]) numbers.take(key);

@@ -7,6 +7,7 @@
 import { stringify } from "yaml";
 import * as L from "../../assembly/layout.ts";
 import { parseConfig } from "../../src/config/load.ts";
+import type { Config } from "../../src/config/schema.ts";
 import { auditFrames, type FrameAudit } from "../../src/dataplane/audit.ts";
 import {
   type DataplaneExports,
@@ -17,6 +18,7 @@ import {
 } from "../../src/dataplane/binary.ts";
 import { Engine } from "../../src/dataplane/engine.ts";
 import { JournalReader, type PacketRecord } from "../../src/dataplane/journal.ts";
+import type { KeptFlows } from "../../src/dataplane/persistence/kept-flows.ts";
 import { PACKET_RING_ENTRIES } from "../../src/dataplane/plan.ts";
 import { type PoolOptions, WorkerPool } from "../../src/dataplane/pool.ts";
 import { Statistics } from "../../src/dataplane/statistics.ts";
@@ -39,6 +41,8 @@ export interface RigOptions {
   reserve?: number;
   /** Adds a queue for self-tests behind those of the interfaces. */
   selfTest?: boolean;
+  /** Puts the connection table into a file. What is inherited is there before the first packet. */
+  keep?: (config: Config) => KeptFlows;
 }
 
 export interface Sent {
@@ -55,6 +59,7 @@ export class Rig {
   readonly queues: MemoryQueue[];
   readonly selfTest: MemoryQueue | undefined;
   readonly statistics: Statistics;
+  readonly kept: KeptFlows | undefined;
   /** Instances that run in this thread; none once `start` was called. */
   #instances: DataplaneExports[] = [];
   #pool: WorkerPool | undefined;
@@ -71,6 +76,7 @@ export class Rig {
       mtu = 1500,
       reserve = 0,
       selfTest = false,
+      keep,
     }: RigOptions = {},
   ) {
     const { config: parsed } = parseConfig(stringify(config), "rig.yaml");
@@ -82,7 +88,10 @@ export class Rig {
       reserve,
       selfTest,
     };
-    this.engine = new Engine(parsed, shape, OFFLINE_SECRET);
+    this.kept = keep?.(parsed);
+    const secret = [0, 8, 16, 24].map((at) => this.kept?.secret.readBigUInt64LE(at));
+    this.engine = new Engine(parsed, shape, this.kept ? (secret as bigint[]) : OFFLINE_SECRET, this.kept);
+    this.kept?.map(this.engine);
     this.statistics = new Statistics(this.engine.arena);
     this.queues = Array.from({ length: interfaces }, (_, index) => {
       const mac = macBytes(`02:bb:00:00:00:0${index + 1}`);
@@ -94,6 +103,7 @@ export class Rig {
       this.engine.directory.setNextHop(id, { mac: offlineMac(config.address), interface: 0 });
     }
     leadToClients(this.engine);
+    this.kept?.inherit();
     this.engine.offerFrames();
     this.#journals = Array.from(
       { length: workers },

@@ -158,6 +158,22 @@ const forwarder = z
   })
   .describe("Whether it forwards, by its own tests (docs/forwarder.md).");
 
+const persistence = z
+  .strictObject({
+    folder: z.string(),
+    persistent: z.boolean().describe("Whether the next process will find the connections of this one."),
+    error: z.string().optional().describe("Why not; absent when it will."),
+    setAside: z
+      .strictObject({ file: z.string().describe("Empty when it could not be renamed."), reason: z.string() })
+      .optional()
+      .describe("What could not be used at the start; absent when nothing was wrong."),
+    kept: count("Connections of the process before that were taken over at the start."),
+    expired: count("Those of it that had been idle for too long by then."),
+    forsaken: count("Those of it whose backend is not there any more."),
+    crowded: count("Those of it for which a smaller table has no room."),
+  })
+  .describe("Connections that outlive the process (docs/restart.md); absent without `conntrack.persist`.");
+
 const file = {
   file: z.string(),
   writtenAt: z.iso.datetime().optional().describe("Absent before the first time."),
@@ -226,6 +242,7 @@ const body = z
     vips: z.array(vip),
     pools: z.array(pool),
     frames: z.strictObject({ total: count("Frames in all."), places }),
+    persistence: persistence.optional(),
   })
   .describe("The machine");
 
