@@ -45,6 +45,36 @@ const RUN: Record<SuiteName, (options: SuiteOptions) => Promise<Measured>> = {
     const result = benchTable(options);
     return { result, text: renderMicro("table", result) };
   },
+  async conntrack(options) {
+    const { benchConntrack } = await import("./conntrack.ts");
+    const { renderMicro } = await import("./render.ts");
+    const result = benchConntrack(options);
+    return { result, text: renderMicro("conntrack", result) };
+  },
+  async rings(options) {
+    const { benchRings } = await import("./rings.ts");
+    const { renderMicro } = await import("./render.ts");
+    const result = await benchRings(options);
+    return { result, text: renderMicro("rings", result) };
+  },
+  async scale(options) {
+    const { benchScale } = await import("./scale.ts");
+    const { renderScale } = await import("./render-threads.ts");
+    const result = await benchScale(options);
+    return { result, text: renderScale(result) };
+  },
+  async swap(options) {
+    const { benchSwap } = await import("./swap.ts");
+    const { renderSwap } = await import("./render-threads.ts");
+    const result = await benchSwap(options);
+    return { result, text: renderSwap(result) };
+  },
+  async latency(options) {
+    const { benchLatency } = await import("./latency.ts");
+    const { renderLatency } = await import("./render-threads.ts");
+    const result = await benchLatency(options);
+    return { result, text: renderLatency(result) };
+  },
   async flood(options) {
     const { benchFlood } = await import("./flood.ts");
     const { renderFlood } = await import("./render.ts");

@@ -4,7 +4,7 @@
 #   step      makes                                      from
 #   system    Debian packages; without root, says which  missing_packages, below
 #   packages  node_modules/, Node 26 among them          package-lock.json
-#   wasm      build/*.wasm                               assembly/, asconfig.json
+#   wasm      build/*.wasm                               assembly/, bench/assembly/, asconfig.json
 #   addon     build/guideway.node, build/native.d.ts     native/, assembly/layout.ts
 #   lab       build/decap.bpf.o                          native/bpf/decap.bpf.c
 #   gobgp     build/gobgpd, as root: only the lab runs it   scripts/gobgp.sh, scripts/gobgp/
@@ -46,7 +46,7 @@ has() {
 inputs() {
   case $1 in
     packages) sha256sum package-lock.json ;;
-    wasm) { find assembly -type f; echo asconfig.json scripts/setup.sh node_modules/assemblyscript/package.json; } | hash_files ;;
+    wasm) { find assembly bench/assembly -type f; echo asconfig.json scripts/setup.sh node_modules/assemblyscript/package.json; } | hash_files ;;
     addon | bench)
       echo "$machine $(compiles_bpf && command -v "$clang")"
       { find native -path native/target -prune -o -type f -print
@@ -60,7 +60,7 @@ inputs() {
 outputs() {
   case $1 in
     packages) echo node_modules/.package-lock.json ;;
-    wasm) echo build/dataplane.wasm build/dataplane.wat build/builder.wasm ;;
+    wasm) echo build/dataplane.wasm build/dataplane.wat build/builder.wasm build/bench.wasm ;;
     addon) echo build/guideway.node build/native.d.ts ;;
     bench) echo build/bench/guideway.node ;;
     lab) echo build/decap.bpf.o ;;
@@ -219,7 +219,8 @@ replace() {
 make_wasm() {
   asc assembly/dataplane.ts --target dataplane --outFile $stamps/dataplane.wasm --textFile $stamps/dataplane.wat &&
     asc assembly/builder.ts --target builder --outFile $stamps/builder.wasm &&
-    replace dataplane.wasm dataplane.wat builder.wasm
+    asc bench/assembly/bench.ts --target bench --outFile $stamps/bench.wasm &&
+    replace dataplane.wasm dataplane.wat builder.wasm bench.wasm
 }
 
 # The lock of the set-up is closed for cargo, which has its own: a compiler server that it starts would keep it.

@@ -21,8 +21,8 @@ function pinnedTo(task: string): string | undefined {
   return /^Cpus_allowed_list:\s*(\S+)$/m.exec(read(task, "status"))?.[1];
 }
 
-/** The first number of schedstat: nanoseconds on a processor (Documentation/scheduler/sched-stats.rst). */
-function runNs(task: string): number {
+/** Nanoseconds that a thread of this process was on a processor: the first number of schedstat (Documentation/scheduler/sched-stats.rst). */
+export function runNs(task: string): number {
   return Number(read(task, "schedstat").split(" ")[0] || 0);
 }
 
