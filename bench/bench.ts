@@ -1,9 +1,11 @@
 // Runs suites and says what came out.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { GuidewayError } from "../src/errors.ts";
 import { packageRoot } from "../src/lab/paths.ts";
 import { processorTimes, provenance } from "./machine.ts";
+import { profiledAsync, profileTo } from "./profile/profiler.ts";
 import { renderProvenance } from "./render.ts";
 import type { SuiteName, SuiteOptions } from "./suite.ts";
 
@@ -12,6 +14,12 @@ export interface BenchOptions {
   quick: boolean;
   /** File to keep the results in; true for one in bench/results/. */
   out: string | true | undefined;
+  /** Most workers of suites with threads; undefined for what the machine has processors for. */
+  workers: number | undefined;
+  /** A file or a commit to compare with. */
+  baseline: string | undefined;
+  /** Whether CPU profiles are written beside the results. */
+  profile: boolean;
 }
 
 interface Measured {
@@ -89,9 +97,19 @@ const RUN: Record<SuiteName, (options: SuiteOptions) => Promise<Measured>> = {
   },
 };
 
-/** @throws GuidewayError BENCH when what was measured is not what should have been */
-export async function bench(suites: readonly SuiteName[], { json, quick, out }: BenchOptions): Promise<void> {
+/** Suites that measure in the thread that calls them; the others in threads of their own. */
+const MEASURES_HERE: readonly SuiteName[] = ["engine", "hash", "table", "conntrack", "rings", "flood"];
+
+/**
+ * @throws GuidewayError BENCH when what was measured is not what should have been, BASELINE when there is nothing to compare with
+ */
+export async function bench(suites: readonly SuiteName[], options: BenchOptions): Promise<void> {
+  const { json, quick, out, workers, baseline, profile } = options;
   const before = processorTimes();
+  const date = new Date().toISOString();
+  const file = out === undefined || out === true ? defaultFile(suites, date) : out;
+  const against = baseline === undefined ? undefined : await chooseBaseline(suites, baseline);
+  if (profile) profileTo(file.replace(/\.json$/, ""));
   const results: Partial<Record<SuiteName, object>> = {};
   for (const suite of suites) {
     const say = (progress: string) => void process.stderr.write(`bench ${suite}: ${progress}\n`);
@@ -99,7 +117,11 @@ export async function bench(suites: readonly SuiteName[], { json, quick, out }: 
       say("left out: it needs root");
       continue;
     }
-    const { result, text } = await RUN[suite]({ quick, say });
+    const { result, text } = await measure(
+      suite,
+      { quick, say, ...(workers !== undefined && { workers }) },
+      against,
+    );
     results[suite] = result;
     if (!json) process.stdout.write(`${text}\n\n`);
   }
@@ -109,7 +131,47 @@ export async function bench(suites: readonly SuiteName[], { json, quick, out }: 
   const all = { ...(suites.length === 1 ? results[suites[0]!] : results), ...where };
   const text = `${JSON.stringify(all, null, 2)}\n`;
   if (json) process.stdout.write(text);
-  if (out !== undefined) keep(out === true ? defaultFile(suites, where.date) : out, text);
+  if (out !== undefined) keep(file, text);
+}
+
+type Against = { file: string } | { commit: string };
+
+/** @throws GuidewayError BASELINE before anything is measured */
+async function chooseBaseline(suites: readonly SuiteName[], baseline: string): Promise<Against> {
+  if (suites.length !== 1) {
+    throw new GuidewayError(
+      "BASELINE",
+      "--baseline compares one suite: say which, as in bench engine --baseline …",
+      {
+        exitCode: 2,
+      },
+    );
+  }
+  if (existsSync(baseline)) {
+    const { checkFile } = await import("./baseline/file.ts");
+    checkFile(suites[0]!, baseline);
+    return { file: baseline };
+  }
+  const { resolveCommit } = await import("./baseline/checkout.ts");
+  return { commit: resolveCommit(baseline) };
+}
+
+async function measure(suite: SuiteName, options: SuiteOptions, against?: Against): Promise<Measured> {
+  if (against && "commit" in against) {
+    const { compareCommit } = await import("./baseline/commit.ts");
+    const { renderPairs } = await import("./baseline/pairs.ts");
+    const result = await compareCommit(suite, against.commit, options);
+    return { result, text: `bench ${suite}\n${renderPairs(result.rows, result.commit.slice(0, 12))}` };
+  }
+  const run = () => RUN[suite](options);
+  const measured = await (MEASURES_HERE.includes(suite) ? profiledAsync("main", run) : run());
+  if (!against) return measured;
+  const { compareFile, renderFileComparison } = await import("./baseline/file.ts");
+  const comparison = compareFile(suite, measured.result, against.file);
+  return {
+    result: { ...measured.result, baseline: comparison },
+    text: `${measured.text}\n\n${renderFileComparison(comparison)}`,
+  };
 }
 
 function defaultFile(suites: readonly SuiteName[], date: string): string {

@@ -77,7 +77,10 @@ async function started(bed: LatencyBed): Promise<void> {
 
 async function one(name: LatencyCase["name"], packets: number): Promise<LatencyCase> {
   const bed = new LatencyBed(1);
-  const pool = new WorkerPool(bed.engine, { spinUs: name === "parked" ? 0 : ALWAYS_US, file: workerFile() });
+  const pool = new WorkerPool(bed.engine, {
+    spinUs: name === "parked" ? 0 : ALWAYS_US,
+    file: workerFile(name),
+  });
   const us: number[] = [];
   try {
     await started(bed);
@@ -125,7 +128,7 @@ function histogramOf(us: readonly number[]): LatencyCase["histogram"] {
 async function idleShare(workers: number, millis: number): Promise<LatencyResult["idle"]> {
   const bed = new LatencyBed(workers);
   const tasks = new Tasks();
-  const pool = new WorkerPool(bed.engine, { file: workerFile() });
+  const pool = new WorkerPool(bed.engine, { file: workerFile("idle") });
   try {
     await started(bed);
     await sleep(SETTLE_MS);

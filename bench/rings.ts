@@ -104,8 +104,9 @@ async function cross(
     return new Worker(entryFile(import.meta.url, "./rings/end"), { workerData: task });
   };
   const threads = (["producer", "consumer"] as const).map(begin);
-  const [, [taken]] = await Promise.all(threads.map((thread) => once(thread, "message")));
+  const answers = await Promise.all(threads.map((thread) => once(thread, "message")));
   await Promise.all(threads.map((thread) => thread.terminate()));
+  const taken: number[] = answers[1]![0];
   // In the first slices the other thread starts, and V8 compiles.
-  return (taken as number[]).slice(Math.ceil(slices / 4));
+  return taken.slice(Math.ceil(slices / 4));
 }

@@ -58,7 +58,11 @@ export async function benchScale({ quick, say, workers }: SuiteOptions): Promise
     : { repetitions: REPETITIONS, turnMs: TURN_MS, warmMs: WARM_MS };
   const teams = counts(workers ?? processors).map((count) => {
     say(`${count} ${count === 1 ? "worker" : "workers"}: making packets`);
-    return { workers: count, team: new Team(new ThreadBed({ workers: count })), turns: [] as TeamTurn[] };
+    return {
+      workers: count,
+      team: new Team(`of-${count}`, new ThreadBed({ workers: count })),
+      turns: [] as TeamTurn[],
+    };
   });
   try {
     for (const { team } of teams) await team.turn(warmMs);

@@ -62,7 +62,13 @@ export async function benchSwap({ quick, say, workers: asked }: SuiteOptions): P
   const beds = CASES.map((each) => {
     say(`${each.name}: making packets`);
     const bed = new ThreadBed({ workers, newFlowsPerSecond: each.newFlowsPerSecond, pools: POOLS });
-    return { ...each, bed, team: new Team(bed, 1), swapper: new Swapper(bed.engine), pairs: [] as Pair[] };
+    return {
+      ...each,
+      bed,
+      team: new Team(each.name, bed, 1),
+      swapper: new Swapper(bed.engine),
+      pairs: [] as Pair[],
+    };
   });
   try {
     for (const { team } of beds) await team.turn(options.warmMs);

@@ -13,6 +13,7 @@ import { WorkerPool } from "../../src/dataplane/pool.ts";
 import { Statistics } from "../../src/dataplane/statistics.ts";
 import { entryFile } from "../../src/entry.ts";
 import { FlowTemplate } from "../../src/io/flow-template.ts";
+import { workerFile } from "../profile/worker-file.ts";
 import { loadBenchAddon, type Sender } from "./addon.ts";
 import { createLink, Station, VIP } from "./link.ts";
 import type { NicMeasurement, Turn } from "./result.ts";
@@ -111,7 +112,11 @@ async function measure(repetitions: number, slices: number, millis: number): Pro
   };
   const wasm: Start = () => {
     near.engine.arena.setWord(L.HEADER_STOP, 0);
-    const pool = new WorkerPool(near.engine, { sockets: near.ports.sockets, cpus: [forwarderCpu] });
+    const pool = new WorkerPool(near.engine, {
+      sockets: near.ports.sockets,
+      cpus: [forwarderCpu],
+      file: workerFile("wasm"),
+    });
     return { end: async () => void (await pool.stop()) };
   };
 

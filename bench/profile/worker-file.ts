@@ -1,4 +1,10 @@
+// The file of a pool's threads: the worker itself, or the one under the profiler.
+
 import { entryFile } from "../../src/entry.ts";
-export function workerFile(): string {
-  return entryFile(import.meta.url, "../../src/dataplane/worker");
+import { isWanted, namePool } from "./profiler.ts";
+
+/** For WorkerPool's `file`. @param name of the pool, for the profiles of its threads */
+export function workerFile(name: string): string {
+  namePool(name);
+  return entryFile(import.meta.url, isWanted() ? "./worker" : "../../src/dataplane/worker");
 }

@@ -23,14 +23,18 @@ export class Team {
   readonly #bed: ThreadBed;
   readonly #threads: Worker[];
 
-  /** @param spare processors that are left to others, if there are enough */
-  constructor(bed: ThreadBed, spare = 0) {
+  /**
+   * @param name of the profiles, which the number of the worker follows
+   * @param spare processors that are left to others, if there are enough
+   */
+  constructor(name: string, bed: ThreadBed, spare = 0) {
     this.#bed = bed;
     const { memory } = bed.engine.arena;
     const ready = new Int32Array(new SharedArrayBuffer(4));
     const cpus = pinnable().slice(spare);
     this.#threads = Array.from({ length: bed.workers }, (_, worker) => {
       const task: ThreadTask = {
+        name: `${name}-worker${worker}`,
         worker,
         memory,
         side: bed.side(worker),

@@ -17,6 +17,8 @@ import { median } from "../statistics.ts";
 import type { KernelSide } from "./bed.ts";
 
 export interface ThreadTask {
+  /** Of a profile. */
+  name: string;
   worker: number;
   memory: WebAssembly.Memory;
   side: KernelSide;
@@ -44,7 +46,7 @@ const ROUND = 2048;
 const PASSES = 16;
 
 const task = workerData as ThreadTask;
-const { worker, memory, side, packets, cpu, ready, threads } = task;
+const { name, worker, memory, side, packets, cpu, ready, threads } = task;
 if (cpu !== undefined) loadNative().pinThread(cpu);
 const dataplane = instantiate(loadModule("#dataplane.wasm"), memory, noSockets);
 dataplane.attach(worker);
@@ -90,5 +92,5 @@ function meet(): void {
 }
 
 parentPort!.on("message", (millis: number) => {
-  parentPort!.postMessage(profiled(`worker${worker}`, () => turn(millis)));
+  parentPort!.postMessage(profiled(name, () => turn(millis)));
 });
