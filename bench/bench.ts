@@ -161,7 +161,10 @@ async function measure(suite: SuiteName, options: SuiteOptions, against?: Agains
     const { compareCommit } = await import("./baseline/commit.ts");
     const { renderPairs } = await import("./baseline/pairs.ts");
     const result = await compareCommit(suite, against.commit, options);
-    return { result, text: `bench ${suite}\n${renderPairs(result.rows, result.commit.slice(0, 12))}` };
+    return {
+      result,
+      text: `bench ${suite}\n${renderPairs(result.rows, result.baseline.commit.slice(0, 12))}`,
+    };
   }
   const run = () => RUN[suite](options);
   const measured = await (MEASURES_HERE.includes(suite) ? profiledAsync("main", run) : run());

@@ -20,18 +20,18 @@ export interface Checkout {
   remove(): void;
 }
 
-function git(...args: string[]): string {
+function git(root: string, ...args: string[]): string {
   return execFileSync("git", args, {
-    cwd: packageRoot(),
+    cwd: root,
     encoding: "utf8",
     stdio: ["ignore", "pipe", "pipe"],
   }).trim();
 }
 
 /** @returns the full name of a commit. @throws GuidewayError BASELINE */
-export function resolveCommit(name: string): string {
+export function resolveCommit(name: string, root = packageRoot()): string {
   try {
-    return git("rev-parse", "--verify", "--quiet", "--end-of-options", `${name}^{commit}`);
+    return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", `${name}^{commit}`);
   } catch (cause) {
     throw new GuidewayError(
       "BASELINE",
@@ -43,20 +43,21 @@ export function resolveCommit(name: string): string {
 }
 
 /**
+ * @param root the checkout whose repository, packages and build it has
  * @param parts what the set-up is to make besides, as its argument
  * @throws GuidewayError BASELINE when it cannot be checked out, NOT_BUILT when it cannot be built
  */
-export function checkOut(commit: string, parts: readonly string[], say: Say): Checkout {
+export function checkOut(commit: string, parts: readonly string[], say: Say, root = packageRoot()): Checkout {
   const folder = mkdtempSync(join(tmpdir(), "guideway-baseline-"));
   const path = join(folder, "guideway");
   const remove = () => {
-    if (existsSync(path)) git("worktree", "remove", "--force", path);
+    if (existsSync(path)) git(root, "worktree", "remove", "--force", path);
     rmSync(folder, { recursive: true, force: true });
   };
   try {
     say(`checking out ${commit.slice(0, 12)} in ${path}`);
-    git("worktree", "add", "--detach", "--quiet", path, commit);
-    prepare(path, parts, say);
+    git(root, "worktree", "add", "--detach", "--quiet", path, commit);
+    prepare(root, path, parts, say);
     return { path, commit, remove };
   } catch (error) {
     remove();
@@ -67,11 +68,10 @@ export function checkOut(commit: string, parts: readonly string[], say: Say): Ch
   }
 }
 
-function prepare(path: string, parts: readonly string[], say: Say): void {
-  const root = packageRoot();
+function prepare(root: string, path: string, parts: readonly string[], say: Say): void {
   // Both sides run with the same packages: and its set-up must not install others into this checkout.
   symlinkSync(join(root, "node_modules"), join(path, "node_modules"));
-  for (const file of ["package-lock.json"]) copyFileSync(join(root, file), join(path, file));
+  copyFileSync(join(root, "package-lock.json"), join(path, "package-lock.json"));
   cpSync(join(root, "build"), join(path, "build"), {
     recursive: true,
     preserveTimestamps: true,

@@ -18,52 +18,57 @@ const PAIRS = 5;
 const QUICK_PAIRS = 2;
 const TURNS = 40;
 const QUICK_TURNS = 5;
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 const QUICK_PATTERN = "^ipv4-l2-(hit-1k|new)$";
 
 export interface CommitComparison {
   /** The other's full name. */
-  commit: string;
+  baseline: { commit: string };
   rows: PairedRow[];
 }
 
-/** @throws GuidewayError BASELINE, NOT_BUILT, BENCH */
+/**
+ * @param name of the other commit
+ * @param root this side's checkout
+ * @throws GuidewayError BASELINE, NOT_BUILT
+ */
 export async function compareCommit(
   suite: SuiteName,
   name: string,
   options: SuiteOptions,
+  root = packageRoot(),
 ): Promise<CommitComparison> {
   const { quick, say } = options;
-  const commit = resolveCommit(name);
-  const checkout = checkOut(commit, suite === "nic" ? ["bench"] : [], say);
+  const commit = resolveCommit(name, root);
+  const checkout = checkOut(commit, suite === "nic" ? ["bench"] : [], say, root);
   // The worktree goes even when this is interrupted.
   const interrupted = () => {
     checkout.remove();
     process.exit(130);
   };
-  process.once("SIGINT", interrupted);
+  for (const signal of SIGNALS) process.once(signal, interrupted);
   try {
     const pairs =
       suite === "engine"
-        ? await engineTurns(
-            packageRoot(),
-            checkout.path,
-            quick ? QUICK_PATTERN : "",
-            quick ? QUICK_TURNS : TURNS,
-          )
-        : await suitePairs(suite, checkout.path, options);
-    return { commit, rows: pairedRows(pairs) };
+        ? await engineTurns(root, checkout.path, quick ? QUICK_PATTERN : "", quick ? QUICK_TURNS : TURNS)
+        : await suitePairs(suite, [root, checkout.path], options);
+    return { baseline: { commit }, rows: pairedRows(pairs) };
   } finally {
-    process.off("SIGINT", interrupted);
+    for (const signal of SIGNALS) process.off(signal, interrupted);
     checkout.remove();
   }
 }
 
-async function suitePairs(suite: SuiteName, there: string, options: SuiteOptions): Promise<Pairs[]> {
+async function suitePairs(
+  suite: SuiteName,
+  [here, there]: [string, string],
+  options: SuiteOptions,
+): Promise<Pairs[]> {
   const pairs = options.quick ? QUICK_PAIRS : PAIRS;
   const rows = new Map<string, { row: Row; pairs: [number, number][] }>();
   for (let pair = 1; pair <= pairs; pair++) {
     options.say(`pair ${pair} of ${pairs}`);
-    const own = await run(suite, packageRoot(), options);
+    const own = await run(suite, here, options);
     const other = new Map((await run(suite, there, options)).map((row) => [row.name, row]));
     for (const row of own) {
       const same = other.get(row.name);

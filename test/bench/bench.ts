@@ -11,8 +11,8 @@ interface Provenance {
   disturbance: number;
 }
 
-export function quickBench<Result>(suite: string): Result & Provenance {
-  const { status, stdout, stderr } = guideway(["bench", suite, "--quick", "--json"]);
+export function quickBench<Result>(suite: string, ...options: string[]): Result & Provenance {
+  const { status, stdout, stderr } = guideway(["bench", suite, "--quick", "--json", ...options]);
   assert.equal(status, 0, stderr);
   const result = JSON.parse(stdout) as Result & Provenance;
   assert.deepEqual(Object.keys(result.machine), ["cpu", "cores", "memoryGiB", "kernel", "node", "v8"]);

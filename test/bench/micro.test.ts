@@ -1,6 +1,7 @@
-// `bench hash` and `bench table`, quickly.
+// The suites of single functions, quickly.
 
 import assert from "node:assert/strict";
+import { availableParallelism } from "node:os";
 import { suite, test } from "node:test";
 import type { MicroResult } from "../../bench/micro.ts";
 import { quickBench } from "./bench.ts";
@@ -14,7 +15,7 @@ function check({ cases }: MicroResult, names: string[]): void {
     names,
   );
   for (const { name, nsPerOperation, operationsPerSecond, samples } of cases) {
-    assert.ok(nsPerOperation > 0 && samples >= 3, name);
+    assert.ok(nsPerOperation > 0 && samples >= 2, name);
     assert.ok(Math.abs((nsPerOperation * operationsPerSecond) / 1e9 - 1) < 0.002, name);
   }
 }
@@ -30,6 +31,22 @@ suite("bench", () => {
     );
     check(result, names);
     for (const { name, nsPerOperation } of result.cases) assert.ok(nsPerOperation < MOST_STEER_NS, name);
+  });
+
+  test("conntrack", () => {
+    const result = quickBench<MicroResult>("conntrack");
+    check(result, [
+      ...["hit-1k", "hit-128k", "hit-1m", "miss", "insert", "evict"],
+      ...["sweep-empty-line", "sweep-full-line", "sweep-expired-line"],
+    ]);
+  });
+
+  test("rings", () => {
+    const result = quickBench<MicroResult>("rings");
+    const crossing = availableParallelism() < 2 ? [] : ["cross-64", "cross-1"];
+    check(result, ["push", "take", "push-and-take", "hand-off", ...crossing]);
+    for (const { name, targetNs } of result.cases)
+      assert.equal(targetNs, name === "cross-64" ? 3 : undefined);
   });
 
   test("table", () => {
