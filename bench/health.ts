@@ -14,6 +14,7 @@ import {
 } from "../src/health/monitor.ts";
 import { createLogger } from "../src/log.ts";
 import { isHttp, type ListenersAnswer, type ListenersOrder, locate } from "./health/address.ts";
+import { isWanted } from "./profile/profiler.ts";
 import { quantile, rounded } from "./statistics.ts";
 import type { SuiteOptions } from "./suite.ts";
 
@@ -59,6 +60,7 @@ export async function benchHealth({ quick, say }: SuiteOptions): Promise<HealthR
   let wake = () => {};
   const monitor = new HealthMonitor({
     log: createLogger({ level: "warn" }),
+    ...(isWanted() && { prober: entryFile(import.meta.url, "./profile/prober") }),
     onChange(changes) {
       const told = Date.now();
       for (const change of changes) changed.push({ change, told });

@@ -69,6 +69,14 @@ export async function profiledAsync<T>(thread: string, run: () => Promise<T>): P
   }
 }
 
+/** The same for all of this thread's life from here on. */
+export function profiledToTheEnd(thread: string): void {
+  const prefix = wanted();
+  if (prefix === undefined) return;
+  const session = begin();
+  process.once("exit", () => end(session, `${prefix}-${thread}`));
+}
+
 /** In a session of one's own thread every answer comes at once. */
 function begin(): Session {
   const session = new Session();
