@@ -23,6 +23,8 @@ const OVERFILL = 3;
 /** Parts in which a table is swept, and how far one may be from an even one. */
 const PARTS = 8;
 const INEXACT = 0.01;
+/** Two neighbouring lines are full now and then in a table that is not: flows that are entered there evict others. */
+const RARE = 1e-4;
 /** Part of a table's ways from which on it is full, and of what is over that a sweep takes at least. */
 const FULL = 0.99;
 const SECRET = [0x9216d5d98979fb1bn, 0xd1310ba698dfb5acn, 0x2ffd72dbd01adfb7n, 0xb8e1afed6a267e96n];
@@ -135,17 +137,17 @@ class Bed {
     return this.#engine.statistics.workers()[0]!.entries;
   }
 
-  #expect(expected: number, call: () => number): number {
-    let actual = 0;
+  /** @returns nanoseconds that the call took, which should do so many operations */
+  #expect(operations: number, call: () => number): number {
+    let done = 0;
     const ns = timed(() => {
-      actual = call();
+      done = call();
     });
-    if (actual !== expected)
-      throw new GuidewayError(
-        "BENCH",
-        `the connection table did ${actual} times what it should ${expected} times`,
-      );
-    return ns;
+    if (Math.abs(done - operations) <= operations * RARE) return ns;
+    throw new GuidewayError(
+      "BENCH",
+      `of the operations on the connection table ${done} did what ${operations} should have done`,
+    );
   }
 }
 

@@ -14,7 +14,8 @@ export function renderScale({ rows, processors, targetRatio }: ScaleResult): str
     row.ratioQuartiles.map((ratio) => ratio.toFixed(2)).join("–"),
     percent(row.efficiency, 1),
     row.nsPerPacket.toFixed(1),
-    percent(row.share, 1),
+    row.roundsRatio.toFixed(2),
+    row.wallMpps.toFixed(2),
   ]);
   const head = [
     "workers",
@@ -23,12 +24,13 @@ export function renderScale({ rows, processors, targetRatio }: ScaleResult): str
     "over one",
     "quartiles",
     "efficiency",
-    "engine ns/packet",
-    "of the time",
+    "ns/packet",
+    "over one",
+    "Mpps with feeding",
   ];
-  const table = columns([head, ...lines], [0, 1, 2, 3, 4, 5, 6, 7]);
+  const table = columns([head, ...lines], [0, 1, 2, 3, 4, 5, 6, 7, 8]);
   return (
-    `${table}\n${counted(processors, "processor")}; each thread feeds itself between its runs of the engine, in the same time; ` +
+    `${table}\n${counted(processors, "processor")}; each thread feeds itself between its runs of the engine, which is not counted; ` +
     `two workers should make ${targetRatio} of one`
   );
 }

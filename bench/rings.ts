@@ -22,9 +22,9 @@ import { ThreadBed } from "./threads/bed.ts";
 
 /** Packets of a slice, and slices that are timed one by one. */
 const SLICE = 1 << 16;
-const SLICES = 400;
+const SLICES = 100;
 const QUICK_SLICES = 20;
-const REPETITIONS = 5;
+const REPETITIONS = 10;
 const TARGET_NS = 3;
 
 /** @throws GuidewayError BENCH when a packet goes another way than it should */

@@ -51,11 +51,14 @@ const ROWS: Record<SuiteName, (result: object) => Row[]> = {
   conntrack: micro,
   rings: micro,
   scale: (result) =>
-    (result as ScaleResult).rows.flatMap(({ workers, mpps, spread, ratio, nsPerPacket }): Row[] => [
-      { name: `${workers} workers`, value: mpps, unit: "Mpps", better: "more", spread },
-      { name: `${workers} workers, over one`, value: ratio, unit: "", better: "more" },
-      { name: `${workers} workers, engine`, value: nsPerPacket, unit: "ns/packet", better: "less" },
-    ]),
+    (result as ScaleResult).rows.flatMap(
+      ({ workers, mpps, spread, ratio, nsPerPacket, roundsRatio }): Row[] => [
+        { name: `${workers} workers`, value: mpps, unit: "Mpps", better: "more", spread },
+        { name: `${workers} workers, over one`, value: ratio, unit: "", better: "more" },
+        { name: `${workers} workers, rounds`, value: nsPerPacket, unit: "ns/packet", better: "less" },
+        { name: `${workers} workers, rounds over one`, value: roundsRatio, unit: "", better: "more" },
+      ],
+    ),
   swap: (result) =>
     (result as SwapResult).cases.flatMap(({ name, mpps }): Row[] => [
       { name: `${name}, without`, value: mpps.without, unit: "Mpps", better: "more" },

@@ -21,6 +21,7 @@ const TARGET = 1.9;
 
 export interface ScaleRow {
   workers: number;
+  /** Of the time that threads spend in the data plane: feeding it is not counted. */
   mpps: number;
   /** (p90 − p10) / median of the turns. */
   spread: number;
@@ -29,9 +30,12 @@ export interface ScaleRow {
   ratioQuartiles: [number, number];
   /** Ratio per worker. */
   efficiency: number;
-  /** In the data plane alone, and the part of the threads' time that this is. */
+  /** Median of a thread's rounds, mean of the threads: it hardly sees that others take the processor. */
   nsPerPacket: number;
-  share: number;
+  /** By that, over one: the median of the turns' ratios. */
+  roundsRatio: number;
+  /** By the time on the wall, feeding included. */
+  wallMpps: number;
   packets: number;
 }
 
@@ -82,6 +86,7 @@ export async function benchScale({ quick, say, workers }: SuiteOptions): Promise
 function summarize(workers: number, turns: readonly TeamTurn[], alone: readonly TeamTurn[]): ScaleRow {
   const rates = turns.map(({ mpps }) => mpps);
   const ratios = rates.map((rate, i) => rate / alone[i]!.mpps);
+  const rounds = turns.map(({ nsPerPacket }, i) => (workers * alone[i]!.nsPerPacket) / nsPerPacket);
   return {
     workers,
     mpps: rounded(median(rates)),
@@ -90,7 +95,8 @@ function summarize(workers: number, turns: readonly TeamTurn[], alone: readonly 
     ratioQuartiles: [rounded(quantile(ratios, 0.25), 3), rounded(quantile(ratios, 0.75), 3)],
     efficiency: rounded(median(ratios) / workers, 3),
     nsPerPacket: rounded(median(turns.map(({ nsPerPacket }) => nsPerPacket))),
-    share: rounded(median(turns.map(({ share }) => share)), 2),
+    roundsRatio: rounded(median(rounds), 3),
+    wallMpps: rounded(median(turns.map(({ wallMpps }) => wallMpps))),
     packets: turns.reduce((sum, { packets }) => sum + packets, 0),
   };
 }

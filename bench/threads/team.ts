@@ -11,12 +11,12 @@ import type { ThreadTask, ThreadTurn } from "./thread.ts";
 /** Of a turn, all threads together. */
 export interface TeamTurn {
   packets: number;
-  /** Packets per microsecond, feeding included. */
+  /** Packets per microsecond that a thread spends in the data plane, whatever else happens meanwhile; of all threads. */
   mpps: number;
+  /** The same by the time on the wall: feeding included. */
+  wallMpps: number;
   /** Of the data plane alone: mean of the threads' medians. */
   nsPerPacket: number;
-  /** Part of the time that was in the data plane; the rest is feeding it. */
-  share: number;
 }
 
 export class Team {
@@ -59,9 +59,9 @@ export class Team {
     const sum = (of: (turn: ThreadTurn) => number) => done.reduce((total, turn) => total + of(turn), 0);
     return {
       packets: sum(({ packets }) => packets),
-      mpps: sum(({ packets, ms }) => packets / ms / 1000),
+      mpps: sum(({ packets, runMs }) => packets / runMs / 1000),
+      wallMpps: sum(({ packets, ms }) => packets / ms / 1000),
       nsPerPacket: sum(({ nsPerPacket }) => nsPerPacket) / done.length,
-      share: sum(({ runMs }) => runMs) / sum(({ ms }) => ms),
     };
   }
 

@@ -16,9 +16,22 @@ suite("bench", () => {
       [1, 2, 3],
     );
     assert.equal(targetRatio, 1.9);
-    assert.equal(rows[0]!.ratio, 1);
-    for (const { workers, ratio, ratioQuartiles, efficiency, mpps, nsPerPacket, share, packets } of rows) {
-      assert.ok(mpps > 0 && nsPerPacket > 0 && share > 0 && share <= 1, `${workers}`);
+    assert.deepEqual([rows[0]!.ratio, rows[0]!.roundsRatio], [1, 1]);
+    for (const {
+      workers,
+      ratio,
+      ratioQuartiles,
+      efficiency,
+      mpps,
+      nsPerPacket,
+      engineRatio,
+      share,
+      packets,
+    } of rows) {
+      assert.ok(
+        mpps > 0 && nsPerPacket > 0 && roundsRatio > 0 && wallMpps > 0 && wallMpps <= mpps,
+        `${workers}`,
+      );
       assert.ok(Math.abs(efficiency * workers - ratio) < 0.02, `${workers}: ${efficiency}, ${ratio}`);
       assert.ok(ratioQuartiles[0] <= ratio && ratio <= ratioQuartiles[1], `${workers}`);
       // Each thread sends at least one full ring in a turn.
