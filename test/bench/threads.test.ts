@@ -24,8 +24,8 @@ suite("bench", () => {
       efficiency,
       mpps,
       nsPerPacket,
-      engineRatio,
-      share,
+      roundsRatio,
+      wallMpps,
       packets,
     } of rows) {
       assert.ok(
