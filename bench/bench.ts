@@ -109,6 +109,13 @@ export async function bench(suites: readonly SuiteName[], options: BenchOptions)
   const date = new Date().toISOString();
   const file = out === undefined || out === true ? defaultFile(suites, date) : out;
   const against = baseline === undefined ? undefined : await chooseBaseline(suites, baseline);
+  if (profile && against && "commit" in against) {
+    throw new GuidewayError(
+      "BASELINE",
+      "--profile is of one side, --baseline with a commit runs two: use one of them at a time",
+      { exitCode: 2 },
+    );
+  }
   if (profile) profileTo(file.replace(/\.json$/, ""));
   const results: Partial<Record<SuiteName, object>> = {};
   for (const suite of suites) {

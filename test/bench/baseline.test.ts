@@ -71,6 +71,12 @@ suite("baseline: a file", () => {
     assert.match(stderr, /--baseline compares one suite/);
   });
 
+  test("that is a commit is not profiled", () => {
+    const { status, stderr } = guideway(["bench", "hash", "--quick", "--profile", "--baseline", "HEAD"]);
+    assert.equal(status, 2);
+    assert.match(stderr, /--profile is of one side/);
+  });
+
   test("results that are kept have rows", () => {
     for (const [suite, name] of [
       ["engine", "2026-11-25-engine"],
