@@ -14,7 +14,7 @@ const LAYERS = [
   ["announce", "health", "io", "lab"],
   ["dataplane"],
   ["config"],
-  ["columns", "log", "mac", "native"],
+  ["chart", "columns", "log", "mac", "native"],
   ["entry", "errors", "build/native"],
   ["assembly/layout", "assembly/reasons"],
 ];
