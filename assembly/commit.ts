@@ -4,7 +4,7 @@
 //   endBegun    after a trap, or in the place of a thread that has died: gives up what was in hand, or ends a commit
 //
 // A thread dies between two passes of a loop, at the start of a function or in a call of the host's, and nowhere else: V8 looks there
-// whether it should. So stores in a row belong together, and a packet that is handed over or held is marked in the next one.
+// whether it should. So stores in a row belong together, and a packet that is held is marked in the next one.
 
 import { add, countOutcome } from "./counters";
 import { extraCount, resetExtras, settleFree } from "./extras";
@@ -18,11 +18,13 @@ import {
   COUNTER_KICKS,
   COUNTER_REASONS,
   HANDOFF_ENTRIES,
+  MAX_WORKERS,
   MEMORY_RING_PRODUCER,
   NO_SOCKET,
   PACKET_KIND_FRAGMENT,
   PACKET_KIND_RETURN,
   RING_NEED_WAKEUP,
+  WORKER_HANDED,
   WORKER_HANDOFF,
   WORKER_IN_HAND,
   WORKER_SHOWING,
@@ -45,21 +47,40 @@ function portsToHand(packet: Packet): u32 {
   return (packet.kind & PACKET_KIND_RETURN) == 0 ? packet.ports : <u32>packet.tag;
 }
 
-/** Hands a packet to the owner of its shard, as it came; a fragment together with its ports, if they are known. */
+/** Hands a packet to the owner of its shard, as it came; a fragment together with its ports, if they are known. Not shown yet. */
 function hand(packet: Packet): bool {
   const owner = ownerOf(packet.key);
   const ring: usize = load<u32>(block + (owner << 2), WORKER_HANDOFF);
   if (ring == 0) return false;
-  const index = load<u32>(ring, MEMORY_RING_PRODUCER);
+  const handed = block + (owner << 2);
+  const index = load<u32>(handed, WORKER_HANDED);
   const address = <u64>(packet.start - <u32>frames) | ((<u64>portAt(packet.port).interface_) << 32);
   if (!pushBlock(ring, HANDOFF_ENTRIES, index, address, packet.length, portsToHand(packet))) return false;
-  atomic.store<u32>(ring + MEMORY_RING_PRODUCER, index + 1);
+  store<u32>(handed, index + 1, WORKER_HANDED);
   store<u32>(block, load<u32>(block, WORKER_WAKE) | (1 << owner), WORKER_WAKE);
   add(COUNTER_HANDED, 1);
   return true;
 }
 
-/** The length of a packet of the batch whose frame is in others' hands by now. */
+/** Shows what was handed over: each ring once, since its index is a cache line that the other worker reads. */
+function showHanded(): void {
+  for (let owners = load<u32>(block, WORKER_WAKE); owners != 0; owners &= owners - 1) {
+    const at = block + (ctz(owners) << 2);
+    const ring: usize = load<u32>(at, WORKER_HANDOFF);
+    atomic.store<u32>(ring + MEMORY_RING_PRODUCER, load<u32>(at, WORKER_HANDED));
+  }
+}
+
+/** Forgets what was to be handed over. */
+function takeHandedBack(): void {
+  for (let i: u32 = 0; i < MAX_WORKERS; i++) {
+    const at = block + (i << 2);
+    const ring: usize = load<u32>(at, WORKER_HANDOFF);
+    if (ring != 0) store<u32>(at, load<u32>(ring, MEMORY_RING_PRODUCER), WORKER_HANDED);
+  }
+}
+
+/** The length of a packet of the batch that waits in a place of its own by now. */
 const GONE: u32 = 0xffffffff;
 
 /** Hands over and holds what gets no verdict in this batch; where there is no room, it gets one. */
@@ -68,7 +89,9 @@ function keepAll(count: u32): void {
     const packet = packetAt(i);
     const kept: u32 = packet.reason;
     if (kept < REASON_HELD) continue;
-    if (kept == REASON_HANDED ? hand(packet) : hold(packet)) {
+    if (kept == REASON_HANDED) {
+      if (hand(packet)) continue;
+    } else if (hold(packet)) {
       packet.length = GONE;
       continue;
     }
@@ -105,6 +128,7 @@ function show(showing: u32): void {
     publish(port.tx, port.txPending);
     kickPort(port);
   }
+  showHanded();
   settleFree(showing & SHOWING_TAKEN_MASK, (showing & ~SHOWING) >>> SHOWING_FREED);
   store<u32>(block, 0, WORKER_IN_HAND);
   store<u32>(block, 0, WORKER_SHOWING);
@@ -134,6 +158,7 @@ export function kickAgain(): bool {
 /** Gives up the batch in hand: nothing of it was shown to anyone. @returns packets that are lost */
 function giveUp(): u32 {
   for (let i: u32 = 0; i < portCount; i++) resetPending(portAt(i));
+  takeHandedBack();
   const count = load<u32>(block, WORKER_IN_HAND);
   resetFreed();
   resetExtras();

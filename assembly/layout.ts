@@ -454,6 +454,8 @@ export const WORKER_HANDOFF: u32 = LINE * 2;
 export const WORKER_SIGNAL: u32 = LINE * 4;
 /** Line of its own. Writer: the worker. A SERVICE_* record: the wildcard that was found last, as if for one address and port. */
 export const WORKER_WILDCARD: u32 = LINE * 5;
+/** Lines 8 and 9. Writer: the worker. Producer index of the hand-off ring to each worker, when the batch in hand will be shown. */
+export const WORKER_HANDED: u32 = LINE * 8;
 /** Packet records of the batch in hand. Writer: the worker. */
 export const WORKER_BATCH: u32 = PAGE * 2;
 /** Ports. Writer: controller, before the worker starts. */

@@ -70,24 +70,51 @@ suite("a thread that dies", () => {
       checkFrames(rig);
     });
 
-  test("while it hands over: what is in others' hands stays there, the rest is given up", () => {
-    const rig = new Rig(anyConfig(), { workers: 3 });
+  /** A batch of worker 0 that traps when it comes to what is worker 2's. */
+  function trapOverHandover(rig: Rig, packets: Uint8Array[]): void {
     const { arena } = rig.engine;
-    const of = (worker: number) => {
-      for (let n = 0; ; n++) if (rig.owner(segment(n)) === worker) return segment(n);
-    };
-    for (const owner of [1, 1, 2, 0]) rig.deliver(0, of(owner));
     const ring = arena.workerBlock(0) + L.WORKER_HANDOFF + 2 * 4;
     const whole = arena.word(ring);
+    rig.instance(0);
     arena.setWord(ring, NOWHERE);
+    for (const bytes of packets) rig.deliver(0, bytes);
     assert.throws(() => rig.run(0), WebAssembly.RuntimeError);
     arena.setWord(ring, whole);
     rig.succeed(0);
-    assert.equal(rig.audit().places.handoff, 2);
+  }
+
+  const ownedBy = (rig: Rig, worker: number, make: (n: number) => Uint8Array) => {
+    for (let n = 0; ; n++) if (rig.owner(make(n)) === worker) return make(n);
+  };
+
+  test("while it hands over: nobody has got anything, and all of it is given up", () => {
+    const rig = new Rig(anyConfig(), { workers: 3 });
+    const packets = [1, 1, 2, 0].map((owner) => ownedBy(rig, owner, segment));
+    trapOverHandover(rig, packets);
+    assert.equal(rig.audit().places.handoff, 0);
     // The batch's own packet had its reason already.
-    assert.deepEqual(rig.statistics.reasons(), { new: 1, trapped: 2 });
+    assert.deepEqual(rig.statistics.reasons(), { new: 1, trapped: 4 });
+    for (const bytes of packets) rig.deliver(0, bytes);
     rig.runAll();
-    assert.equal(rig.collect().length, 2);
+    assert.equal(rig.collect().length, 4);
+    rig.settle();
+    checkFrames(rig);
+  });
+
+  test("while it holds a fragment: that stays in its place, the rest is given up", () => {
+    const rig = new Rig(anyConfig(), { workers: 3 });
+    const fragment = (n: number) =>
+      packet()
+        .ethernet()
+        .ipv4({ src: `192.0.2.${n}`, dst: "10.99.0.1", fragmentOffset: 3, id: 7, protocol: 17, df: false })
+        .payload(16)
+        .bytes();
+    trapOverHandover(rig, [ownedBy(rig, 0, fragment), ownedBy(rig, 2, segment)]);
+    assert.equal(rig.audit().places.held, 1);
+    assert.deepEqual(rig.statistics.reasons(), { trapped: 1 });
+    rig.clockMs += L.FRAGMENT_HELD_MS;
+    rig.runAll();
+    assert.deepEqual(rig.statistics.reasons(), { "fragment-timeout": 1, trapped: 1 });
     rig.settle();
     checkFrames(rig);
   });
