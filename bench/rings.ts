@@ -30,7 +30,8 @@ const TARGET_NS = 3;
 /** @throws GuidewayError BENCH when a packet goes another way than it should */
 export async function benchRings(options: SuiteOptions): Promise<MicroResult> {
   const bed = new ThreadBed({ workers: 2 });
-  const { ring } = bed.engine.wiring.handoffs[0]!;
+  // The one by which the second worker hands over, which it never does here.
+  const { ring } = bed.engine.wiring.handoffs[1]!;
   const block = ring.producer - L.MEMORY_RING_PRODUCER;
   const module = loadBenchModule(bed.engine.arena);
   const { BATCH } = L;
