@@ -16,6 +16,7 @@ import { register as replay } from "./commands/replay.ts";
 import { register as run } from "./commands/run.ts";
 import { register as status } from "./commands/status.ts";
 import { register as table } from "./commands/table.ts";
+import { register as tune } from "./commands/tune.ts";
 import { register as weight } from "./commands/weight.ts";
 import { register as workers } from "./commands/workers.ts";
 import { GuidewayError } from "./errors.ts";
@@ -35,6 +36,7 @@ const COMMANDS = [
   replay,
   explain,
   table,
+  tune,
   bench,
   lab,
 ];

@@ -1,22 +1,8 @@
-// Huge pages for an arena, as src/control/machine.ts asks for them.
+// Huge pages of the benchmarks' arenas.
 
 import { readFileSync } from "node:fs";
-import type { Arena } from "../../src/dataplane/arena.ts";
-import { loadNative } from "../../src/native.ts";
 
-/** Asks for huge pages and touches them. @returns whether the kernel took the advice */
-export function adviseHugePages({ u8, plan }: Arena): boolean {
-  const { conntrack, frames } = plan.regions;
-  let advised = true;
-  try {
-    loadNative().adviseHugePages(u8, 0, plan.bytes);
-  } catch {
-    // Without the addon, or without such pages in this kernel, it is slower but not wrong.
-    advised = false;
-  }
-  for (const { offset, bytes } of [conntrack, frames]) u8.fill(0, offset, offset + bytes);
-  return advised;
-}
+export { adviseHugePages } from "../../src/measure/huge-pages.ts";
 
 /** MiB of this process that lie in huge pages. */
 export function hugePagesMiB(): number {

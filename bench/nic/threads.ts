@@ -26,11 +26,4 @@ export function runNs(task: string): number {
   return Number(read(task, "schedstat").split(" ")[0] || 0);
 }
 
-/** Processors that this process may use, in order. */
-export function allowedCpus(): number[] {
-  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
-  return list.split(",").flatMap((part) => {
-    const [first = 0, last = first] = part.split("-").map(Number);
-    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
-  });
-}
+export { allowedCpus } from "../../src/measure/cpus.ts";

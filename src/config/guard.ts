@@ -3,7 +3,7 @@
 import { choice, hexBytes, integer, listOf, prefix, section } from "./values.ts";
 
 /** Most packets a second that a limit can be: the interval between two of them still has two significant digits. */
-const MAX_LIMIT = 10_000_000;
+export const MAX_LIMIT = 10_000_000;
 /** Longest server id of draft-ietf-quic-load-balancers §3. */
 const MAX_SERVER_ID_BYTES = 15;
 

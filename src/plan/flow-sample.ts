@@ -120,7 +120,7 @@ export class FlowSample {
 }
 
 /** The address and port of a service, or some out of many. */
-function destinationsOf(service: Service): Destination[] {
+export function destinationsOf(service: Service): Destination[] {
   const count = isWildcard(service) ? DESTINATIONS_PER_WILDCARD : 1;
   const ports = samplePorts(service.port, count);
   const protocol = service.protocol === PROTOCOL_TCP ? "tcp" : "udp";

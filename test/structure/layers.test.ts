@@ -7,14 +7,14 @@ import { filesIn, importsOf } from "./sources.ts";
 const LAYERS = [
   ["main"],
   ["commands"],
-  ["bench", "demo"],
+  ["bench", "demo", "tune"],
   ["admin"],
   ["control", "explain", "replay"],
-  ["plan"],
+  ["plan", "measure"],
   ["announce", "health", "io", "lab"],
   ["dataplane"],
   ["config"],
-  ["chart", "columns", "log", "mac", "native"],
+  ["chart", "columns", "log", "mac", "native", "quantiles"],
   ["entry", "errors", "build/native"],
   ["assembly/layout", "assembly/reasons"],
 ];
