@@ -72,6 +72,12 @@ suite("rig", () => {
   });
 });
 
+test("a thread that fails ends the turn, and all others with it", async () => {
+  const rig = new Rig(config, 2, flowTraffic({ services, flows: 10, packetBytes: 64 }));
+  await assert.rejects(rig.turn({ workers: 2, cpus: [4095] }, { rounds: 1, warmRounds: 0 }));
+  await rig.close();
+});
+
 test("an order that is shuffled has every number once", () => {
   const numbers = Array.from({ length: 1000 }, (_, i) => 3 * i);
   const order = shuffled(numbers);
