@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
+import type { Config } from "../config/schema.ts";
 import { GuidewayError } from "../errors.ts";
 
 interface TuneCommandOptions {
@@ -89,12 +90,14 @@ function percentage(text: string): number {
 async function run(options: TuneCommandOptions): Promise<void> {
   const { availableParallelism } = await import("node:os");
   const { writeFileSync } = await import("node:fs");
-  const { loadConfig } = await import("../config/load.ts");
+  const { loadConfig, readConfigText } = await import("../config/load.ts");
   const { pinnableCpus } = await import("../measure/cpus.ts");
   const { BATCHES, workerCounts } = await import("../tune/settings.ts");
   const { tune } = await import("../tune/tune.ts");
   const { chartOf, reasonOf, renderTune } = await import("../tune/text.ts");
-  const { config, text } = loadConfig(options.config);
+  const { processorTimes, provenance } = await import("../../bench/machine.ts");
+  const { renderProvenance } = await import("../../bench/render.ts");
+  const { config } = loadConfig(options.config);
   const say = (progress: string) => void process.stderr.write(`tune: ${progress}\n`);
   const cpus = config.workers.cpus ?? pinnableCpus() ?? [];
   const pinned = options.pin ?? (pinnableCpus() ? [false, true] : [false]);
@@ -106,15 +109,22 @@ async function run(options: TuneCommandOptions): Promise<void> {
     pinned,
   };
   refuse(grid, max, cpus, pinnableCpus());
+  const source = await sourceOf(config, options);
+  const before = processorTimes();
   const result = await tune(config, {
     grid,
-    source: await sourceOf(config, options),
+    source,
     cpus,
     turns: options.turns,
     rounds: options.rounds,
     tolerance: options.tolerance,
     say,
   });
+  const where = provenance(before);
+  const shown = options.json
+    ? JSON.stringify({ ...result, reason: reasonOf(result), ...where }, null, 2)
+    : `${renderTune(result)}\n\n${renderProvenance(where)}`;
+  process.stdout.write(`${shown}\n`);
   if (options.svg !== undefined) {
     const { renderChart } = await import("../chart.ts");
     try {
@@ -125,13 +135,11 @@ async function run(options: TuneCommandOptions): Promise<void> {
       throw new GuidewayError("OUTPUT", `--svg ${options.svg} cannot be written (${why})`, { cause });
     }
   }
-  const reason = reasonOf(result);
-  process.stdout.write(
-    `${options.json ? JSON.stringify({ ...result, reason }, null, 2) : renderTune(result)}\n`,
-  );
   if (options.write) {
     const { replaceFile, withWorkers } = await import("../tune/write.ts");
     const { workers, batch } = result.knee;
+    // As it is by now: somebody may have worked on it meanwhile.
+    const text = readConfigText(options.config);
     replaceFile(
       options.config,
       withWorkers(text, options.config, { count: workers, batch, cpus: result.cpus }),
@@ -142,9 +150,7 @@ async function run(options: TuneCommandOptions): Promise<void> {
   }
 }
 
-type Loaded = Awaited<ReturnType<typeof import("../config/load.ts")["loadConfig"]>>["config"];
-
-async function sourceOf(config: Loaded, { pcap, flows, packetBytes }: TuneCommandOptions) {
+async function sourceOf(config: Config, { pcap, flows, packetBytes }: TuneCommandOptions) {
   const { captured, generated } = await import("../tune/traffic.ts");
   if (pcap === undefined)
     return generated(config, flows ?? Math.min(config.conntrack.flows, 1 << 17), packetBytes);

@@ -16,19 +16,21 @@ export interface Sample extends Choice {
 export interface Measured extends Choice {
   mpps: number;
   /** 95% confidence interval of the median. */
-  interval: [low: number, high: number];
+  low: number;
+  high: number;
   /** Throughput by that of the fastest setting, turn by turn: its median, and 95% confidence interval. */
   ratio: number;
-  ratioInterval: [low: number, high: number];
+  ratioLow: number;
+  ratioHigh: number;
 }
 
 export interface Knee {
-  settings: Measured[];
+  rows: Measured[];
   best: Measured;
   knee: Measured;
   /** Whether the knee will do only because it cannot be told from the fastest. */
   byNoise: boolean;
-  /** Half of the widest confidence interval of a ratio: what this measurement cannot tell apart. */
+  /** Half of the widest confidence interval of a ratio, of those that may be close: what this measurement cannot tell apart. */
   noise: number;
 }
 
@@ -41,27 +43,23 @@ const MOST_NOISE = 0.1;
  */
 export function findKnee(samples: readonly Sample[], tolerance: number): Knee {
   const best = samples.reduce((most, each) => (median(each.mpps) > median(most.mpps) ? each : most));
-  const settings = samples.map((sample) => measuredOf(sample, best));
-  const halfWidth = ({ ratioInterval: [low, high] }: Measured) => (high - low) / 2;
+  const rows = samples.map((sample) => measuredOf(sample, best));
+  const halfWidth = ({ ratioLow, ratioHigh }: Measured) => (ratioHigh - ratioLow) / 2;
   const isClose = ({ ratio }: Measured) => ratio >= 1 - tolerance;
-  const isAlike = ({ ratio, ratioInterval: [, high] }: Measured) => high >= 1 && ratio >= 1 - MOST_NOISE;
-  const knee = settings.find((each) => isClose(each) || isAlike(each))!;
+  const isAlike = ({ ratio, ratioHigh }: Measured) => ratioHigh >= 1 && ratio >= 1 - MOST_NOISE;
+  const knee = rows.find((each) => isClose(each) || isAlike(each))!;
   return {
-    settings,
-    best: settings[samples.indexOf(best)]!,
+    rows,
+    best: rows[samples.indexOf(best)]!,
     knee,
     byNoise: !isClose(knee),
-    noise: Math.max(...settings.map(halfWidth)),
+    noise: Math.max(...rows.filter(({ ratioHigh }) => ratioHigh >= 1 - tolerance).map(halfWidth)),
   };
 }
 
 function measuredOf({ mpps, ...choice }: Sample, best: Sample): Measured {
   const ratios = mpps.map((value, turn) => value / best.mpps[turn]!);
-  return {
-    ...choice,
-    mpps: median(mpps),
-    interval: medianInterval(mpps),
-    ratio: median(ratios),
-    ratioInterval: medianInterval(ratios),
-  };
+  const [low, high] = medianInterval(mpps);
+  const [ratioLow, ratioHigh] = medianInterval(ratios);
+  return { ...choice, mpps: median(mpps), low, high, ratio: median(ratios), ratioLow, ratioHigh };
 }

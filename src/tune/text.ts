@@ -13,15 +13,15 @@ const isSame = (a: Measured, b: Measured) =>
   a.workers === b.workers && a.batch === b.batch && a.pinned === b.pinned;
 
 export function renderTune(result: TuneResult): string {
-  const { settings, best, knee, traffic, turns } = result;
-  const rows = settings.map((each) => {
+  const { best, knee, traffic, turns } = result;
+  const rows = result.rows.map((each) => {
     const mark = isSame(each, knee) ? "◀ knee" : isSame(each, best) ? "fastest" : "";
     return [
       String(each.workers),
       String(each.batch),
       each.pinned ? "yes" : "no",
       each.mpps.toFixed(1),
-      each.interval.map((bound) => bound.toFixed(1)).join(" to "),
+      `${each.low.toFixed(1)} to ${each.high.toFixed(1)}`,
       share(each.ratio),
       "█".repeat(Math.max(1, Math.round((each.mpps / best.mpps) * BAR))) + (mark && ` ${mark}`),
     ];
@@ -32,16 +32,16 @@ export function renderTune(result: TuneResult): string {
 }
 
 /** Why the knee is recommended, and what to doubt about it. */
-export function reasonOf({ best, knee, byNoise, noise, tolerance, cpus, settings }: TuneResult): string[] {
+export function reasonOf({ best, knee, byNoise, noise, tolerance, cpus, rows }: TuneResult): string[] {
   const chosen = `Recommended: ${choiceText(knee)}${cpus ? ` to CPUs ${cpus.join(", ")}` : ""}.`;
-  const most = Math.max(...settings.map(({ workers }) => workers));
+  const most = Math.max(...rows.map(({ workers }) => workers));
   const lines = [chosen];
   if (isSame(knee, best)) {
     lines.push(
       `It is the fastest with ${best.mpps.toFixed(1)} Mpps, and no smaller setting comes within ${share(tolerance)} of it.`,
     );
   } else {
-    const [low, high] = knee.ratioInterval.map(share);
+    const [low, high] = [knee.ratioLow, knee.ratioHigh].map(share);
     const why = byNoise
       ? "the interval reaches 100%, so this measurement cannot tell them apart"
       : `within the ${share(tolerance)} that may be given up for a smaller setting`;
@@ -63,8 +63,8 @@ export function reasonOf({ best, knee, byNoise, noise, tolerance, cpus, settings
 
 /** Throughput against workers, a line for each batch size and pinning, the knee with its name. */
 export function chartOf(result: TuneResult): Chart {
-  const { settings, knee, traffic, turns } = result;
-  const lines = Map.groupBy(settings, ({ batch, pinned }) => `batch ${batch}${pinned ? ", pinned" : ""}`);
+  const { rows, knee, traffic, turns } = result;
+  const lines = Map.groupBy(rows, ({ batch, pinned }) => `batch ${batch}${pinned ? ", pinned" : ""}`);
   return {
     title: "Throughput against workers",
     note: `${traffic}; medians of ${turns} turns with their 95% confidence intervals`,
@@ -76,8 +76,8 @@ export function chartOf(result: TuneResult): Chart {
       points: points.map((each) => ({
         x: each.workers,
         y: each.mpps,
-        low: each.interval[0],
-        high: each.interval[1],
+        low: each.low,
+        high: each.high,
         ...(isSame(each, knee) && { label: "knee" }),
       })),
     })),

@@ -23,7 +23,7 @@ suite("knee", () => {
     assert.equal(knee.workers, 2);
     assert.ok(noise < 1e-9, `${noise}`);
     assert.ok(
-      Math.abs(findKnee([sample(1, around(10)), sample(2, around(19))], 0.05).settings[0]!.ratio - 10 / 19) <
+      Math.abs(findKnee([sample(1, around(10)), sample(2, around(19))], 0.05).rows[0]!.ratio - 10 / 19) <
         1e-9,
     );
   });

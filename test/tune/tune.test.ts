@@ -5,6 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { PLOTS } from "../../bench/plots/charts.ts";
+import { newestOf } from "../../bench/plots/results.ts";
 import { parseConfig } from "../../src/config/load.ts";
 import { FlowTemplate } from "../../src/io/flow-template.ts";
 import { encodePcapHeader, encodePcapRecords } from "../../src/io/pcap.ts";
@@ -53,17 +55,27 @@ suite("tune", () => {
     assert.equal(status, 0, stderr);
     const result = JSON.parse(stdout) as TuneResult & { reason: string[] };
     assert.deepEqual(
-      result.settings.map(({ workers, batch, pinned }) => [workers, batch, pinned]),
+      result.rows.map(({ workers, batch, pinned }) => [workers, batch, pinned]),
       [1, 2].flatMap((workers) => [16, 64].map((batch) => [workers, batch, false])),
     );
-    for (const { mpps, interval, ratio, ratioInterval } of result.settings) {
-      assert.ok(mpps > 0 && interval[0] <= mpps && mpps <= interval[1]);
-      assert.ok(ratio > 0 && ratioInterval[0] <= ratio && ratio <= ratioInterval[1]);
+    for (const { mpps, low, high, ratio, ratioLow, ratioHigh } of result.rows) {
+      assert.ok(mpps > 0 && low <= mpps && mpps <= high);
+      assert.ok(ratio > 0 && ratioLow <= ratio && ratio <= ratioHigh);
     }
-    assert.equal(result.best.mpps, Math.max(...result.settings.map(({ mpps }) => mpps)));
+    assert.equal(result.best.mpps, Math.max(...result.rows.map(({ mpps }) => mpps)));
     assert.equal(result.best.ratio, 1);
-    assert.ok(result.settings.some((each) => JSON.stringify(each) === JSON.stringify(result.knee)));
+    assert.ok(result.rows.some((each) => JSON.stringify(each) === JSON.stringify(result.knee)));
     assert.equal(result.turns, 3);
+    // What the plots of the docs are drawn from.
+    writeFileSync(join(folder, "2026-01-01-tune.json"), stdout);
+    const [plot] = PLOTS.tune!(newestOf("tune", folder)!);
+    assert.deepEqual(
+      plot!.chart.series.map(({ name, points }) => [name, points.map(({ x }) => x)]),
+      [
+        ["1 worker", [16, 64]],
+        ["2 workers", [16, 64]],
+      ],
+    );
     assert.match(result.traffic, /^2,000 generated flows to 2 VIPs$/);
     assert.match(result.reason[0]!, /^Recommended: [12] workers?, batches of (16|64)\.$/);
     const drawn = readFileSync(svg, "utf8");
@@ -96,9 +108,9 @@ suite("tune", () => {
     capture(file, "10.99.0.1", 500);
     const { status, stdout, stderr } = tune(...FEW, "--json", "--pcap", file);
     assert.equal(status, 0, stderr);
-    const { traffic, settings } = JSON.parse(stdout) as TuneResult;
+    const { traffic, rows } = JSON.parse(stdout) as TuneResult;
     assert.equal(traffic, `500 packets of ${file}, those for a VIP`);
-    assert.equal(settings.length, 4);
+    assert.equal(rows.length, 4);
   });
 
   test("what cannot be measured is refused", () => {
