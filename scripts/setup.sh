@@ -233,8 +233,8 @@ make_addon() {
 # With the opponents that `bench nic` compares with. In a target directory of its own: napi keeps types of one build.
 make_bench() {
   napi build --release --manifest-path native/Cargo.toml --config-path native/napi.json --features bench \
-    --target-dir "$root/native/target/bench" --output-dir $stamps/bench --dts native.d.ts -- --locked 9>&- &&
-    mkdir -p build/bench && replace bench/guideway.node
+    --target-dir "$root/native/target/bench" --output-dir $stamps/opponents --dts native.d.ts -- --locked 9>&- &&
+    mkdir -p build/bench && mv $stamps/opponents/guideway.node build/bench/guideway.node
 }
 
 addon() {
