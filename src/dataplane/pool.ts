@@ -247,7 +247,8 @@ export class WorkerPool {
   async resize(workers: number, steer: () => Promise<void> | void): Promise<void> {
     const { owners } = this.#engine;
     const before = owners.running;
-    for (let worker = before; worker < workers; worker++) this.#start(worker);
+    // One that an earlier call has started in vain is there, and owns nothing.
+    for (let worker = before; worker < workers; worker++) if (!this.#running[worker]) this.#start(worker);
     for (let worker = before; worker < workers; worker++) await this.#started(worker);
     await owners.deal(workers);
     await steer();
