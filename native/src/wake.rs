@@ -47,7 +47,16 @@ pub fn kick(fd: i32) -> i32 {
 pub fn busy_poll(sockets: &[i32]) {
     for fd in sockets {
         // SAFETY: no buffer and no address are passed. Whatever it returns, the RX ring says what has come.
-        unsafe { libc::recvfrom(*fd, ptr::null_mut(), 0, libc::MSG_DONTWAIT, ptr::null_mut(), ptr::null_mut()) };
+        unsafe {
+            libc::recvfrom(
+                *fd,
+                ptr::null_mut(),
+                0,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
+        };
     }
 }
 
