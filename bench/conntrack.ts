@@ -7,11 +7,11 @@ import * as L from "../assembly/layout.ts";
 import { parseConfig } from "../src/config/load.ts";
 import { Engine } from "../src/dataplane/engine.ts";
 import { GuidewayError } from "../src/errors.ts";
-import { adviseHugePages } from "./engine/memory.ts";
+import { adviseHugePages } from "../src/measure/huge-pages.ts";
+import { median } from "../src/quantiles.ts";
 import { type TurnCase, takeTurns, timed } from "./interleave.ts";
 import type { MicroResult } from "./micro.ts";
 import { type BenchModule, loadBenchModule } from "./module.ts";
-import { median } from "./statistics.ts";
 import type { SuiteOptions } from "./suite.ts";
 
 const FLOWS = 1 << 20;

@@ -4,11 +4,11 @@
 // disturbs all of them.
 
 import { GuidewayError } from "../src/errors.ts";
+import { median, rounded, spread } from "../src/quantiles.ts";
 import { Bed, ROUND } from "./engine/bed.ts";
 import { hugePagesMiB } from "./engine/memory.ts";
 import { scenarios } from "./engine/scenario.ts";
 import { Verifier } from "./engine/verify.ts";
-import { median, rounded, spread } from "./statistics.ts";
 import type { Say, SuiteOptions } from "./suite.ts";
 
 /** Times that every scenario has its turn. */

@@ -4,8 +4,8 @@
 
 import * as L from "../assembly/layout.ts";
 import { GuidewayError } from "../src/errors.ts";
+import { rounded } from "../src/quantiles.ts";
 import { FloodBed } from "./flood/bed.ts";
-import { rounded } from "./statistics.ts";
 import type { SuiteOptions } from "./suite.ts";
 
 const ESTABLISHED = 10_000;

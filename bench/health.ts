@@ -13,9 +13,9 @@ import {
   type HealthTotals,
 } from "../src/health/monitor.ts";
 import { createLogger } from "../src/log.ts";
+import { quantile, rounded } from "../src/quantiles.ts";
 import { isHttp, type ListenersAnswer, type ListenersOrder, locate } from "./health/address.ts";
 import { isWanted } from "./profile/profiler.ts";
-import { quantile, rounded } from "./statistics.ts";
 import type { SuiteOptions } from "./suite.ts";
 
 const SIZES = { backends: 10_000, warmMs: 4000, measureMs: 15_000 };

@@ -1,7 +1,6 @@
 // Cases that take turns: what disturbs the machine meanwhile disturbs all of them.
 
-import type { MicroResult } from "./micro.ts";
-import { median, rounded, spread } from "./statistics.ts";
+import { type MicroResult, microCase } from "./micro.ts";
 import type { SuiteOptions } from "./suite.ts";
 
 /** Times that every case has its turn. */
@@ -41,17 +40,7 @@ export function takeTurns(cases: readonly TurnCase[], { quick, say }: SuiteOptio
     }
   }
   return {
-    cases: cases.map(({ name, targetNs }, index) => {
-      const ns = median(samples[index]!);
-      return {
-        name,
-        nsPerOperation: rounded(ns),
-        operationsPerSecond: rounded(1e9 / ns),
-        spread: rounded(spread(samples[index]!), 2),
-        samples: samples[index]!.length,
-        ...(targetNs !== undefined && { targetNs }),
-      };
-    }),
+    cases: cases.map(({ name, targetNs }, index) => microCase(name, samples[index]!, targetNs)),
   };
 }
 

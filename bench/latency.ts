@@ -11,10 +11,10 @@ import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WorkerPool } from "../src/dataplane/pool.ts";
 import { GuidewayError } from "../src/errors.ts";
+import { quantile, rounded } from "../src/quantiles.ts";
 import { LatencyBed } from "./latency/bed.ts";
 import { Tasks } from "./latency/tasks.ts";
 import { workerFile } from "./profile/worker-file.ts";
-import { quantile, rounded } from "./statistics.ts";
 import type { SuiteOptions } from "./suite.ts";
 
 /** Packets of each case, and the pause before each: longer than a worker polls. */

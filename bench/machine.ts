@@ -4,7 +4,7 @@ import { execFileSync, type StdioOptions } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, release, totalmem } from "node:os";
 import { packageRoot } from "../src/lab/paths.ts";
-import { rounded } from "./statistics.ts";
+import { rounded } from "../src/quantiles.ts";
 
 export interface MachineFacts {
   cpu: string;

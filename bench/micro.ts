@@ -2,7 +2,7 @@
 
 import { Bench } from "tinybench";
 import { GuidewayError } from "../src/errors.ts";
-import { median, rounded, spread } from "./statistics.ts";
+import { median, rounded, spread } from "../src/quantiles.ts";
 import type { SuiteOptions } from "./suite.ts";
 
 /** How long each case runs, milliseconds. */
@@ -31,6 +31,24 @@ export interface MicroResult {
   }[];
 }
 
+/** A row of samples. @param unitNs nanoseconds per operation that a sample's 1 stands for */
+export function microCase(
+  name: string,
+  samples: number[],
+  targetNs: number | undefined,
+  unitNs = 1,
+): MicroResult["cases"][number] {
+  const ns = median(samples) * unitNs;
+  return {
+    name,
+    nsPerOperation: rounded(ns),
+    operationsPerSecond: rounded(1e9 / ns),
+    spread: rounded(spread(samples), 2),
+    samples: samples.length,
+    ...(targetNs !== undefined && { targetNs }),
+  };
+}
+
 /** @throws GuidewayError BENCH when a case fails */
 export function runCases(cases: readonly Case[], { quick, say }: SuiteOptions): MicroResult {
   const bench = new Bench({
@@ -55,15 +73,7 @@ export function runCases(cases: readonly Case[], { quick, say }: SuiteOptions): 
         throw new GuidewayError("BENCH", `${name}: there is no result, but "${result.state}"`);
       const { operations, targetNs } = cases[index]!;
       const samples = result.latency.samples!;
-      const ns = (median(samples) * 1e6) / operations;
-      return {
-        name,
-        nsPerOperation: rounded(ns),
-        operationsPerSecond: rounded(1e9 / ns),
-        spread: rounded(spread(samples), 2),
-        samples: samples.length,
-        ...(targetNs !== undefined && { targetNs }),
-      };
+      return microCase(name, samples, targetNs, 1e6 / operations);
     }),
   };
 }

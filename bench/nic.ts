@@ -6,9 +6,9 @@
 import { spawnSync } from "node:child_process";
 import { entryFile } from "../src/entry.ts";
 import { GuidewayError } from "../src/errors.ts";
+import { median, rounded, spread } from "../src/quantiles.ts";
 import { buildBenchAddon } from "./nic/addon.ts";
 import type { NicMeasurement, Turn } from "./nic/result.ts";
-import { median, rounded, spread } from "./statistics.ts";
 import type { SuiteOptions } from "./suite.ts";
 
 const REPETITIONS = 5;

@@ -1,13 +1,13 @@
 // Results as tables, for people.
 
 import { columns, counted, percent } from "../src/columns.ts";
+import { median } from "../src/quantiles.ts";
 import type { EngineResult } from "./engine.ts";
 import type { FloodResult } from "./flood.ts";
 import type { HealthResult } from "./health.ts";
 import type { Provenance } from "./machine.ts";
 import type { MicroResult } from "./micro.ts";
 import type { NicResult } from "./nic.ts";
-import { median } from "./statistics.ts";
 
 /** Disturbance that makes numbers worthless. */
 const MUCH = 0.05;

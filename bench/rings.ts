@@ -12,11 +12,10 @@ import { Worker } from "node:worker_threads";
 import * as L from "../assembly/layout.ts";
 import { entryFile } from "../src/entry.ts";
 import { takeTurns, timed } from "./interleave.ts";
-import type { MicroResult } from "./micro.ts";
+import { type MicroResult, microCase } from "./micro.ts";
 import { loadBenchModule } from "./module.ts";
 import type { End, EndTask } from "./rings/end.ts";
 import { HandoffBed } from "./rings/handoff.ts";
-import { median, rounded, spread } from "./statistics.ts";
 import type { SuiteOptions } from "./suite.ts";
 import { ThreadBed } from "./threads/bed.ts";
 
@@ -79,17 +78,7 @@ async function crossings(
     for (const { shown, samples } of cases)
       samples.push(...(await cross(bed.engine.arena.memory, ring, quick ? QUICK_SLICES : SLICES, shown)));
   }
-  return cases.map(({ name, samples, targetNs }) => {
-    const ns = median(samples);
-    return {
-      name,
-      nsPerOperation: rounded(ns),
-      operationsPerSecond: rounded(1e9 / ns),
-      spread: rounded(spread(samples), 2),
-      samples: samples.length,
-      ...(targetNs !== undefined && { targetNs }),
-    };
-  });
+  return cases.map(({ name, samples, targetNs }) => microCase(name, samples, targetNs));
 }
 
 /** @param shown packets at a time. @returns nanoseconds per packet of each slice, as the taking end saw it */

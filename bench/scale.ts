@@ -5,7 +5,7 @@
 // All numbers of workers stand ready, each in an engine of its own, and take turns.
 
 import { availableParallelism } from "node:os";
-import { median, quantile, rounded, spread } from "./statistics.ts";
+import { median, quantile, rounded, spread } from "../src/quantiles.ts";
 import type { SuiteOptions } from "./suite.ts";
 import { ThreadBed } from "./threads/bed.ts";
 import { Team, type TeamTurn } from "./threads/team.ts";

@@ -11,7 +11,7 @@ import { availableParallelism } from "node:os";
 import { performance } from "node:perf_hooks";
 import type { Engine } from "../src/dataplane/engine.ts";
 import { GuidewayError } from "../src/errors.ts";
-import { median, quantile, rounded } from "./statistics.ts";
+import { median, quantile, rounded } from "../src/quantiles.ts";
 import type { SuiteOptions } from "./suite.ts";
 import { ThreadBed } from "./threads/bed.ts";
 import { Team } from "./threads/team.ts";

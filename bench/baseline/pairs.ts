@@ -1,8 +1,8 @@
 // What two sides measured by turns: each pair gives a ratio, and the ratios' median is the result.
 
 import { columns } from "../../src/columns.ts";
+import { median, quantile, rounded } from "../../src/quantiles.ts";
 import type { Row } from "../rows.ts";
-import { median, quantile, rounded } from "../statistics.ts";
 
 export interface Pairs extends Pick<Row, "name" | "unit" | "better"> {
   pairs: readonly (readonly [here: number, there: number])[];

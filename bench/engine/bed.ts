@@ -18,7 +18,7 @@ import { Statistics } from "../../src/dataplane/statistics.ts";
 import { Generator, type Look } from "../../src/io/generator.ts";
 import { Shuffle } from "../../src/io/shuffle.ts";
 import { macBytes } from "../../src/mac.ts";
-import { adviseHugePages } from "./memory.ts";
+import { adviseHugePages } from "../../src/measure/huge-pages.ts";
 import { configOf, packetBytes, type Scenario, servicesOf } from "./scenario.ts";
 
 /** Packets of a round: what the RX ring holds. */

@@ -2,8 +2,6 @@
 
 import { readFileSync } from "node:fs";
 
-export { adviseHugePages } from "../../src/measure/huge-pages.ts";
-
 /** MiB of this process that lie in huge pages. */
 export function hugePagesMiB(): number {
   const kib = /^AnonHugePages:\s+(\d+) kB/m.exec(readFileSync("/proc/self/smaps_rollup", "utf8"))?.[1];

@@ -1,7 +1,7 @@
 // One side of bench/compare.ts: all scenarios stand ready, each line of stdin is the name of one that has its turn.
 
 import { createInterface } from "node:readline";
-import { median } from "../statistics.ts";
+import { median } from "../../src/quantiles.ts";
 import { Bed } from "./bed.ts";
 import { scenarios } from "./scenario.ts";
 

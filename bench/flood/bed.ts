@@ -6,7 +6,7 @@ import { Engine } from "../../src/dataplane/engine.ts";
 import { FlowTemplate, type Service } from "../../src/io/flow-template.ts";
 import { Generator } from "../../src/io/generator.ts";
 import { macBytes } from "../../src/mac.ts";
-import { adviseHugePages } from "../engine/memory.ts";
+import { adviseHugePages } from "../../src/measure/huge-pages.ts";
 import { configOf, packetBytes, type Scenario, servicesOf } from "../engine/scenario.ts";
 
 const SECRET = [0x2ffd72dbd01adfb7n, 0xb8e1afed6a267e96n, 0xba7c9045f12c7f99n, 0x24a19947b3916cf7n];

@@ -13,11 +13,12 @@ import { WorkerPool } from "../../src/dataplane/pool.ts";
 import { Statistics } from "../../src/dataplane/statistics.ts";
 import { entryFile } from "../../src/entry.ts";
 import { FlowTemplate } from "../../src/io/flow-template.ts";
+import { allowedCpus } from "../../src/measure/cpus.ts";
 import { workerFile } from "../profile/worker-file.ts";
 import { loadBenchAddon, type Sender } from "./addon.ts";
 import { createLink, Station, VIP } from "./link.ts";
 import type { NicMeasurement, Turn } from "./result.ts";
-import { allowedCpus, pinnedThreadsNs } from "./threads.ts";
+import { pinnedThreadsNs } from "./threads.ts";
 
 const FLOWS = 1000;
 const PACKET_BYTES = 64;

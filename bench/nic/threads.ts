@@ -25,5 +25,3 @@ function pinnedTo(task: string): string | undefined {
 export function runNs(task: string): number {
   return Number(read(task, "schedstat").split(" ")[0] || 0);
 }
-
-export { allowedCpus } from "../../src/measure/cpus.ts";

@@ -3,8 +3,8 @@
 
 import { type DataplaneExports, instantiate, loadModule, noSockets } from "../../src/dataplane/binary.ts";
 import { GuidewayError } from "../../src/errors.ts";
+import { median } from "../../src/quantiles.ts";
 import { type BenchModule, loadBenchModule } from "../module.ts";
-import { median } from "../statistics.ts";
 import type { KernelSide, ThreadBed } from "../threads/bed.ts";
 
 /** Packets of a pass: a hand-off ring has room for more. */

@@ -9,7 +9,7 @@ import { FlowTemplate } from "../../src/io/flow-template.ts";
 import { MemoryQueue } from "../../src/io/memory-queue.ts";
 import { Shuffle } from "../../src/io/shuffle.ts";
 import { macBytes } from "../../src/mac.ts";
-import { adviseHugePages } from "../engine/memory.ts";
+import { adviseHugePages } from "../../src/measure/huge-pages.ts";
 import { configOf, type Scenario, servicesOf } from "../engine/scenario.ts";
 
 /** Packets made for each worker, each of a flow of its own; a power of two. */

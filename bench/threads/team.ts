@@ -3,8 +3,8 @@
 import { Worker } from "node:worker_threads";
 import { entryFile } from "../../src/entry.ts";
 import { GuidewayError } from "../../src/errors.ts";
+import { allowedCpus } from "../../src/measure/cpus.ts";
 import { loadNative } from "../../src/native.ts";
-import { allowedCpus } from "../nic/threads.ts";
 import type { ThreadBed } from "./bed.ts";
 import type { ThreadTask, ThreadTurn } from "./thread.ts";
 

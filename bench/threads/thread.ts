@@ -11,9 +11,9 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { instantiate, loadModule, noSockets } from "../../src/dataplane/binary.ts";
 import { loadNative } from "../../src/native.ts";
+import { median } from "../../src/quantiles.ts";
 import { loadBenchModule } from "../module.ts";
 import { profiled } from "../profile/profiler.ts";
-import { median } from "../statistics.ts";
 import type { KernelSide } from "./bed.ts";
 
 export interface ThreadTask {

@@ -85,6 +85,18 @@ export function leadToClients({ config, directory, routes }: Engine): void {
   if (directory.slots.length > 0) routes.set(["0.0.0.0/0", "::/0"].map((prefix) => ({ prefix, hop })));
 }
 
+/** Offline there is one interface, and everybody has a MAC address: backends' configured ones, else made-up ones. */
+export function settleOffline(engine: Engine): void {
+  const { config, directory } = engine;
+  directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU });
+  for (const backend of directory.backends) {
+    if (!backend) continue;
+    const { mac, address } = backend.config;
+    directory.setNextHop(backend.id, { mac: mac ? macBytes(mac) : offlineMac(address), interface: 0 });
+  }
+  leadToClients(engine);
+}
+
 export class OfflineEngine {
   readonly engine: Engine;
   readonly #queue: MemoryQueue;
@@ -109,16 +121,10 @@ export class OfflineEngine {
       { queues: 1, workers, journalRecords: PACKET_RING_ENTRIES, reserve: RESERVE },
       OFFLINE_SECRET,
     );
-    const { arena, directory } = this.engine;
+    const { arena } = this.engine;
     this.#oneByOne = workers > 1 && config.vips.some(({ guard }) => (guard?.packetsPerSecond.limit ?? 0) > 0);
     this.#queue = new MemoryQueue(this.engine, 0);
-    directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU });
-    for (const backend of directory.backends) {
-      if (!backend) continue;
-      const { mac, address } = backend.config;
-      directory.setNextHop(backend.id, { mac: mac ? macBytes(mac) : offlineMac(address), interface: 0 });
-    }
-    leadToClients(this.engine);
+    settleOffline(this.engine);
     this.engine.offerFrames();
     this.#setClock(0);
     this.#journals = Array.from({ length: workers }, (_, worker) => new JournalReader(arena, worker));

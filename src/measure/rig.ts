@@ -14,9 +14,8 @@ import { Engine } from "../dataplane/engine.ts";
 import type { QueueRings, WiredPort } from "../dataplane/wiring.ts";
 import { entryFile } from "../entry.ts";
 import { MemoryQueue } from "../io/memory-queue.ts";
-import { leadToClients, OFFLINE_SECRET, offlineMac } from "../io/offline.ts";
+import { OFFLINE_SECRET, settleOffline } from "../io/offline.ts";
 import { Shuffle } from "../io/shuffle.ts";
-import { macBytes } from "../mac.ts";
 import { median } from "../quantiles.ts";
 import { BARRIER_WORDS } from "./barrier.ts";
 import { adviseHugePages } from "./huge-pages.ts";
@@ -49,8 +48,6 @@ export interface Turn {
 /** What each of so many workers is to send: packets of the shards that it owns (Rig.steer), by worker. */
 export type Sharing = (rig: Rig, workers: number) => Traffic[];
 
-const MTU = 1500;
-
 export class Rig {
   readonly engine: Engine;
   readonly #module = loadModule("#dataplane.wasm");
@@ -67,15 +64,9 @@ export class Rig {
   constructor(config: Config, workers: number, traffic: Sharing) {
     this.engine = new Engine(config, { queues: workers, workers }, OFFLINE_SECRET);
     this.#traffic = traffic;
-    const { arena, directory } = this.engine;
+    const { arena } = this.engine;
     adviseHugePages(arena);
-    directory.setInterface(0, { mac: macBytes(config.machine.mac), mtu: MTU });
-    for (const backend of directory.backends) {
-      if (!backend) continue;
-      const { mac, address } = backend.config;
-      directory.setNextHop(backend.id, { mac: mac ? macBytes(mac) : offlineMac(address), interface: 0 });
-    }
-    leadToClients(this.engine);
+    settleOffline(this.engine);
     for (let worker = 0; worker < workers; worker++) new MemoryQueue(this.engine, 0);
     this.engine.offerFrames();
     for (const { fill } of this.engine.wiring.queues) this.#shuffleFrames(fill);
